@@ -1,0 +1,126 @@
+"""Content-addressed files: the name of a blob is the blake3 of its bytes, so a blob never changes.
+
+Writes go to a temporary file, are synced and renamed, and the folder is synced: a blob that has a name is
+whole, after a crash too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from blake3 import blake3
+
+from holdfast.base.errors import InvalidError, NotFoundError
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Blobs:
+    """A folder of blobs.
+
+    Example:
+        >>> import tempfile
+        >>> blobs = Blobs(Path(tempfile.mkdtemp()))
+        >>> blobs.read(blobs.put(b"seaweed"))
+        b'seaweed'
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, data: bytes) -> str:
+        """Stores bytes and returns their digest; the same bytes are stored once."""
+        digest = blake3(data).hexdigest()
+        if not self.exists(digest):
+            with self._temporary() as handle:
+                handle.write(data)
+                self._publish(handle, digest)
+        return digest
+
+    def put_file(self, path: Path) -> str:
+        """Stores a copy of a file with bounded memory and returns its digest."""
+        hasher = blake3()
+        with path.open("rb") as source, self._temporary() as handle:
+            while chunk := source.read(_CHUNK_BYTES):
+                hasher.update(chunk)
+                handle.write(chunk)
+            digest = hasher.hexdigest()
+            if not self.exists(digest):
+                self._publish(handle, digest)
+        return digest
+
+    def exists(self, digest: str) -> bool:
+        return self._location(digest).exists()
+
+    def path(self, digest: str) -> Path:
+        """The file of a blob, to be read only.
+
+        Raises:
+            NotFoundError: when there is no such blob.
+        """
+        location = self._location(digest)
+        if not location.exists():
+            raise NotFoundError(f"blob {digest[:16]} is missing", hint="restore the home from its backup")
+        return location
+
+    def read(self, digest: str) -> bytes:
+        return self.path(digest).read_bytes()
+
+    def verify(self, digest: str) -> bool:
+        """Whether the bytes still hash to their name."""
+        hasher = blake3()
+        with self.path(digest).open("rb") as source:
+            while chunk := source.read(_CHUNK_BYTES):
+                hasher.update(chunk)
+        return hasher.hexdigest() == digest
+
+    def _location(self, digest: str) -> Path:
+        if len(digest) != 64 or not digest.isalnum():
+            raise InvalidError(f"{digest!r} is not a blob digest", hint="a digest is 64 hexadecimal digits")
+        return self.root / digest[:2] / digest
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[IO[bytes]]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.root, prefix=".incoming-", delete=False) as handle:
+            try:
+                yield handle.file
+            finally:
+                Path(handle.name).unlink(missing_ok=True)
+
+    def _publish(self, handle: IO[bytes], digest: str) -> None:
+        handle.flush()
+        os.fsync(handle.fileno())
+        target = self._location(digest)
+        target.parent.mkdir(exist_ok=True)
+        Path(handle.name).replace(target)
+        sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames and new files in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(target: Path, data: bytes) -> None:
+    """Replaces a file atomically and durably: readers see the old bytes or the new ones, never a mixture."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}-", delete=False) as handle:
+        try:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+            Path(handle.name).replace(target)
+        except BaseException:
+            Path(handle.name).unlink(missing_ok=True)
+            raise
+    sync_folder(target.parent)

@@ -1,0 +1,133 @@
+"""The home: where everything of one holdfast lives, and who is its server.
+
+    ledger.db   blobs/   serving/{deployments,spool}/   segments/   online/   run/   tmp/
+
+`run/server.lock` is locked by the one server for as long as it lives; `run/server.json` says its pid and URL.
+The lock is the truth: the kernel lets go of it when the process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+from holdfast.base.blobs import replace_file
+from holdfast.base.encoding import to_json
+from holdfast.base.errors import HomeError
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """Where the server of a home listens."""
+
+    pid: int
+    url: str
+
+
+class Home:
+    """The paths of a home. Creating the object touches nothing; `prepare` makes the folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.ledger = self.root / "ledger.db"
+        self.blobs = self.root / "blobs"
+        self.deployments = self.root / "serving" / "deployments"
+        self.spool = self.root / "serving" / "spool"
+        self.segments = self.root / "segments"
+        self.online = self.root / "online"
+        self.run = self.root / "run"
+        self.tmp = self.root / "tmp"
+
+    def prepare(self) -> None:
+        """Makes the folders.
+
+        Raises:
+            HomeError: when they cannot be made.
+        """
+        try:
+            for folder in (
+                self.blobs,
+                self.deployments,
+                self.spool,
+                self.segments,
+                self.online,
+                self.run,
+                self.tmp,
+            ):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HomeError(
+                f"the home {self.root} cannot be created ({error.strerror})",
+                hint="name another with --home or HOLDFAST_HOME",
+            ) from error
+
+    def server(self) -> ServerInfo | None:
+        """The running server of this home, or None. A file left behind by a dead server does not count."""
+        try:
+            info = msgspec.json.decode((self.run / "server.json").read_bytes(), type=ServerInfo)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return info if _is_locked(self.run / "server.lock") else None
+
+    def serving(self) -> ServerInfo | None:
+        """The running serving process of this home, or None."""
+        try:
+            info = msgspec.json.decode((self.run / "serving.json").read_bytes(), type=ServerInfo)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return info if _is_locked(self.run / "serving.lock") else None
+
+    def announce(self, role: str, info: ServerInfo) -> None:
+        """Publishes where this process (role `server` or `serving`) listens."""
+        replace_file(self.run / f"{role}.json", to_json(info).encode())
+
+    def claim(self, role: str) -> ProcessLock:
+        """Takes the lock of a role for the life of this process.
+
+        Raises:
+            HomeError: when another process holds it.
+        """
+        self.prepare()
+        lock = ProcessLock(self.run / f"{role}.lock")
+        if not lock.acquire():
+            info = self.server() if role == "server" else self.serving()
+            where = f" (pid {info.pid}, {info.url})" if info else ""
+            raise HomeError(
+                f"the home {self.root} already has a running {role} process{where}",
+                hint="use it, stop it, or name another home with --home",
+            )
+        return lock
+
+
+class ProcessLock:
+    """An exclusive lock on a file that ends with the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Whether the lock was free and is now ours."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _is_locked(path: Path) -> bool:
+    probe = ProcessLock(path)
+    if probe.acquire():
+        probe.release()
+        return False
+    return True

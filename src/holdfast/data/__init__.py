@@ -1,0 +1,1 @@
+"""Tables and their immutable dataset versions, contracts and validation."""

@@ -1,0 +1,119 @@
+"""The nouns of data: table, dataset version, part, contract."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from holdfast.base.clock import Micros
+
+FieldType = Literal["float", "integer", "string", "boolean", "datetime"]
+FieldRole = Literal["feature", "time", "key", "label"]
+PartOrigin = Literal["source", "feed"]
+
+
+class TableSpec(msgspec.Struct, frozen=True):
+    """What a user declares of a table.
+
+    `time` is a column name, or the readable form of the expression that the bundle's code evaluates
+    (`time_is_expression`). Without `key` the table is one series. `source` is a path; None where the table is
+    fed only by what serving logs.
+    """
+
+    name: str
+    source: str | None
+    time: str
+    time_is_expression: bool = False
+    time_roots: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    label: str | None = None
+    label_delay_us: int = 0
+    drop: tuple[str, ...] = ()
+
+
+class FieldContract(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one column promises.
+
+    Type, presence and (where `hard`) range and categories reject; inferred ranges and categories only flag,
+    because rejecting them would hide the drift that monitoring looks for.
+    """
+
+    name: str
+    type: FieldType
+    role: FieldRole = "feature"
+    required: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = None
+    null_share: float = 0.0
+    hard: bool = False
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """The schema of a table's rows as callers must send them, plus key, time and label."""
+
+    table: str
+    version: int
+    fields: tuple[FieldContract, ...]
+
+    @property
+    def urn(self) -> str:
+        return f"{self.table}@{self.version}"
+
+    def request_fields(self) -> tuple[FieldContract, ...]:
+        """The fields a prediction request carries: everything but the label."""
+        return tuple(field for field in self.fields if field.role != "label")
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One content-addressed Parquet file of a dataset version. Versions share parts."""
+
+    digest: str
+    rows: int
+    origin: PartOrigin
+    time_first_at: Micros | None = None
+    time_last_at: Micros | None = None
+
+
+class DatasetVersion(msgspec.Struct, frozen=True):
+    """An immutable version of a table: the same rows give the same fingerprint and the same version.
+
+    `as_of_at` is the availability cut: nothing that became known later is in it. The Parquet parts carry the
+    table's columns plus `time` (Datetime µs UTC), `_available_at` (Datetime µs UTC) and `_row_id` (string).
+    """
+
+    table: str
+    version: int
+    fingerprint: str
+    parts: tuple[Part, ...]
+    rows: int
+    contract: Contract
+    profile: str
+    as_of_at: Micros
+    created_at: Micros
+    created_by: str
+    source: str | None = None
+    source_digest: str | None = None
+    parent: int | None = None
+    columns_dropped: tuple[str, ...] = ()
+
+    @property
+    def urn(self) -> str:
+        return f"data/{self.table}@{self.version}"
+
+
+class DatasetDraft(msgspec.Struct, frozen=True):
+    """A dataset as a job has built it, its parts and profile already blobs, before it is registered."""
+
+    table: str
+    fingerprint: str
+    parts: tuple[Part, ...]
+    rows: int
+    fields: tuple[FieldContract, ...]
+    profile: str
+    as_of_at: Micros
+    source: str | None = None
+    source_digest: str | None = None
+    parent: int | None = None
+    columns_dropped: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Feature views: one definition, computed point-in-time for training and looked up in serving."""

@@ -1,0 +1,39 @@
+"""The nouns of features: view, version."""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast.base.clock import Micros
+
+
+class FeatureViewSpec(msgspec.Struct, frozen=True):
+    """What a user declares with `@hf.features`.
+
+    A value may be used for `ttl_us` after its time (inclusive). `lookback_us` is how much history of its table
+    the function needs to compute one row. `entity` are the key columns, none for a single series.
+    """
+
+    name: str
+    table: str
+    ttl_us: int
+    lookback_us: int
+    entity: tuple[str, ...] = ()
+    description: str = ""
+    code_digest: str = ""
+
+
+class FeatureView(msgspec.Struct, frozen=True):
+    """A version of a definition: any change of code, TTL, lookback or entity makes a new one."""
+
+    name: str
+    version: int
+    spec: FeatureViewSpec
+    columns: tuple[str, ...]
+    digest: str
+    created_at: Micros
+    created_by: str
+
+    @property
+    def urn(self) -> str:
+        return f"features/{self.name}@{self.version}"

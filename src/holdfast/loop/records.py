@@ -1,0 +1,69 @@
+"""The nouns of the loop: retrain policy, loop spec, decision."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from holdfast.base.clock import DAY_US, Micros
+from holdfast.base.context import ActorKind
+from holdfast.monitoring.records import MonitorPolicy
+from holdfast.rollout.records import RolloutPolicy
+from holdfast.training.records import ModelSpec
+
+RetrainTrigger = Literal["drift", "performance"]
+DecisionKind = Literal[
+    "retrain",
+    "reject",
+    "deploy",
+    "start rollout",
+    "advance",
+    "promote",
+    "roll back",
+    "give up",
+    "freeze",
+    "resume",
+    "training failed",
+]
+
+
+class RetrainPolicy(msgspec.Struct, frozen=True):
+    """When the loop trains again: every `every_us`, and on the named alerts, never within `cooldown_us`."""
+
+    every_us: int | None = None
+    on: tuple[RetrainTrigger, ...] = ()
+    cooldown_us: int = 7 * DAY_US
+    min_new_labels: int = 100
+
+
+class LoopSpec(msgspec.Struct, frozen=True):
+    """A whole production model as declared in one file: each part belongs to the domain that acts on it."""
+
+    model: ModelSpec
+    rollout: RolloutPolicy
+    monitor: MonitorPolicy = MonitorPolicy()
+    retrain: RetrainPolicy = RetrainPolicy()
+    environment: str = "production"
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What was decided, by whom, by which rule, on which evidence, and the command that undoes it."""
+
+    number: int
+    model: str
+    environment: str
+    kind: DecisionKind
+    subject: str
+    rule: str
+    reason: str
+    evidence: dict[str, Any]
+    reversal: str
+    actor: str
+    actor_kind: ActorKind
+    decided_at: Micros
+    applied_at: Micros | None = None
+
+    @property
+    def urn(self) -> str:
+        return f"loop/decision/{self.number}"

@@ -1,0 +1,95 @@
+"""The nouns of monitoring: policy, check, alert, window."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from holdfast.base.clock import DAY_US, Micros
+
+CheckKind = Literal["input drift", "prediction drift", "data quality", "performance"]
+CheckState = Literal["ok", "drifting", "degraded", "violated", "insufficient data", "not supported"]
+AlertState = Literal["open", "resolved"]
+
+
+class MonitorPolicy(msgspec.Struct, frozen=True):
+    """What a model is watched with; the defaults need no set-up.
+
+    A check looks at the last `window_us`, every `every_us`, needs `min_rows` rows (`min_labels` labels), and
+    alarms when an effect is significant at `alpha` (corrected over features) and beyond `effect`
+    (Kolmogorov-Smirnov or Jensen-Shannon distance), or the loss beyond `performance_effect` (relative).
+    """
+
+    window_us: int = 7 * DAY_US
+    every_us: int = DAY_US
+    min_rows: int = 100
+    min_labels: int = 100
+    alpha: float = 0.01
+    effect: float = 0.15
+    performance_effect: float = 0.15
+    metric: str | None = None
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a check says of one column or of the whole: the effect, its uncertainty and the sentence to show."""
+
+    subject: str
+    state: CheckState
+    message: str
+    effect: float | None = None
+    threshold: float | None = None
+    p_value: float | None = None
+    minimum_detectable_effect: float | None = None
+    interval: tuple[float, float] | None = None
+    detail: dict[str, Any] = {}
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One check of one kind over one window of one deployment's version."""
+
+    number: int
+    model: str
+    environment: str
+    version: int
+    kind: CheckKind
+    state: CheckState
+    window_from_at: Micros
+    window_until_at: Micros
+    checked_at: Micros
+    rows: int
+    message: str
+    findings: tuple[Finding, ...] = ()
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """A condition that a person or the loop should know of; one row from its opening to its end."""
+
+    number: int
+    model: str
+    environment: str
+    version: int
+    kind: CheckKind
+    state: AlertState
+    opened_at: Micros
+    message: str
+    check: int
+    last_seen_at: Micros
+    findings: tuple[Finding, ...] = ()
+    resolved_at: Micros | None = None
+    resolution: str = ""
+
+    @property
+    def urn(self) -> str:
+        return f"monitoring/alert/{self.number}"
+
+
+class QualityPoint(msgspec.Struct, frozen=True):
+    """Quality of one day: the metric of what was served, with its 95% interval, and how many labels it rests on."""
+
+    day_at: Micros
+    rows: int
+    labelled: int
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    version: int | None = None

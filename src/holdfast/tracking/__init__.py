@@ -1,0 +1,1 @@
+"""Experiments and runs: what was tried, with which code, data, parameters and environment, and what came out."""

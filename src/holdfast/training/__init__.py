@@ -1,0 +1,1 @@
+"""The training pipeline: pull, validate, features, split, train, evaluate, gates, register."""
