@@ -57,7 +57,11 @@ class VariantStatistics(msgspec.Struct, frozen=True):
 
 
 class PairedStatistics(msgspec.Struct, frozen=True):
-    """Sums over rows that champion and candidate both scored and whose label is known: loss(candidate − champion)."""
+    """Sums over rows that champion and candidate both scored and whose label is known: loss(candidate − champion).
+
+    `blocks` are (number of the block of time, sum of the differences, count of pairs): neighbouring rows depend
+    on each other, blocks hardly do.
+    """
 
     pairs: int = 0
     difference_sum: float = 0.0
@@ -66,8 +70,18 @@ class PairedStatistics(msgspec.Struct, frozen=True):
     blocks: tuple[tuple[int, float, float], ...] = ()
 
 
+class StageStatistics(msgspec.Struct, frozen=True):
+    """Both variants in one stage that is over. Within a stage the shares are constant, so it is one stratum."""
+
+    champion: VariantStatistics
+    candidate: VariantStatistics
+
+
 class Evidence(msgspec.Struct, frozen=True):
-    """What a rollout's decision looks at: the time in the stage, both variants, and pairs where there are some."""
+    """What a rollout's decision looks at: the time in the stage, both variants, and pairs where there are some.
+
+    `earlier` are the canary steps before the present one: labels that come late still count where they belong.
+    """
 
     stage_started_at: Micros
     now_at: Micros
@@ -75,6 +89,7 @@ class Evidence(msgspec.Struct, frozen=True):
     champion: VariantStatistics
     candidate: VariantStatistics
     paired: PairedStatistics | None = None
+    earlier: tuple[StageStatistics, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -89,7 +104,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Rollout(msgspec.Struct, frozen=True):
-    """A candidate on its way to production."""
+    """A candidate on its way to production.
+
+    `step` is the position in `policy.steps` of the percentage that the candidate has now; `stages` are the times
+    at which the stages so far began, the present one last.
+    """
 
     number: int
     model: str
@@ -103,3 +122,8 @@ class Rollout(msgspec.Struct, frozen=True):
     stage_started_at: Micros
     ended_at: Micros | None = None
     verdict: Verdict | None = None
+    stages: tuple[Micros, ...] = ()
+
+    @property
+    def urn(self) -> str:
+        return f"rollout/{self.number}"
