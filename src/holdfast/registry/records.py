@@ -129,6 +129,7 @@ class ModelVersion(msgspec.Struct, frozen=True):
     gates: tuple[GateResult, ...] = ()
     transitions: tuple[Transition, ...] = ()
     trained_because: str = ""
+    entry: str = ""
 
     @property
     def urn(self) -> str:
