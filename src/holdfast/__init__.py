@@ -1,3 +1,76 @@
-"""holdfast keeps machine-learning models working in the real world."""
+"""holdfast keeps machine-learning models working in the real world.
+
+The public names load on first use, so that `import holdfast` costs next to nothing:
+
+    import holdfast as hf
+
+    rides = hf.Table("rides", source="hour.csv", time="at", label="cnt", label_delay="1h")
+
+    @hf.model("bike-demand", table=rides, task="regression", gates=[hf.at_most("mae", 60)])
+    def train(data, params): ...
+"""
+
+from __future__ import annotations
+
+# A constant of our own, which type checkers know: importing `typing` would double the time of `import holdfast`.
+TYPE_CHECKING = False
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Params": "holdfast.training.training_set",
+    "Table": "holdfast.sdk.table",
+    "TrainingSet": "holdfast.training.training_set",
+    "at_least": "holdfast.sdk.gates",
+    "at_most": "holdfast.sdk.gates",
+    "canary": "holdfast.sdk.rollouts",
+    "connect": "holdfast.sdk.connection",
+    "direct": "holdfast.sdk.rollouts",
+    "features": "holdfast.sdk.feature_views",
+    "model": "holdfast.sdk.models",
+    "monitor": "holdfast.sdk.policies",
+    "no_worse_than_production": "holdfast.sdk.gates",
+    "retrain": "holdfast.sdk.policies",
+    "shadow_then_switch": "holdfast.sdk.rollouts",
+}
+
+__all__ = [
+    "Params",
+    "Table",
+    "TrainingSet",
+    "at_least",
+    "at_most",
+    "canary",
+    "connect",
+    "direct",
+    "features",
+    "model",
+    "monitor",
+    "no_worse_than_production",
+    "retrain",
+    "shadow_then_switch",
+]
+
+if TYPE_CHECKING:
+    from holdfast.sdk.connection import connect
+    from holdfast.sdk.feature_views import features
+    from holdfast.sdk.gates import at_least, at_most, no_worse_than_production
+    from holdfast.sdk.models import model
+    from holdfast.sdk.policies import monitor, retrain
+    from holdfast.sdk.rollouts import canary, direct, shadow_then_switch
+    from holdfast.sdk.table import Table
+    from holdfast.training.training_set import Params, TrainingSet
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}; it has {', '.join(__all__)}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

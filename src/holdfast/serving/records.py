@@ -41,7 +41,7 @@ class DeploymentFile(msgspec.Struct, frozen=True):
 
     Replaced atomically. `epoch` grows with every change, whoever makes it; a local rollback (control plane down)
     writes `origin="local"`, and the server adopts it when it returns. `warm` versions stay loaded for rollback;
-    the first of them is where a rollback goes.
+    the first of them is where a rollback goes. `changed_by` names who rolled back locally.
     """
 
     format: int
@@ -57,6 +57,7 @@ class DeploymentFile(msgspec.Struct, frozen=True):
     changed_at: Micros
     origin: Literal["server", "local"] = "server"
     quarantined: tuple[int, ...] = ()
+    changed_by: str = ""
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -98,7 +99,8 @@ class PredictionFrame(msgspec.Struct, frozen=True, array_like=True, tag="p"):
 
     `inputs` holds, per request field of the contract in order, the column of raw values; `features` the matrix
     as served (rows × signature columns); `shadow` marks an answer nobody saw. Prediction ids are
-    `p_<request_id>.<row>`, the same for the shadow's answers to the same request, so that they pair.
+    `p_<request_id>.<row>`, the same for the shadow's answers to the same request, so that they pair. `times`
+    holds the event time of each row where it is not `at`, so that a label by entity and time finds its row.
     """
 
     request_id: str
@@ -115,14 +117,19 @@ class PredictionFrame(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     shadow: bool = False
     flags: list[str] = []
     error: str | None = None
+    times: list[Micros] = []
 
 
 class SchemaFrame(msgspec.Struct, frozen=True, array_like=True, tag="s"):
-    """Names the columns of the prediction frames of one version; precedes the first of them in each segment."""
+    """Names the columns of the prediction frames of one version; precedes the first of them in each segment.
+
+    `key` are the inputs that name the entity of a row.
+    """
 
     version: int
     inputs: list[str]
     features: list[str]
+    key: list[str] = []
 
 
 class LabelFrame(msgspec.Struct, frozen=True, array_like=True, tag="l"):
@@ -150,3 +157,28 @@ class RejectionFrame(msgspec.Struct, frozen=True, array_like=True, tag="r"):
 
 
 Frame = PredictionFrame | LabelFrame | RejectionFrame | SchemaFrame
+
+
+class DeploymentKey(msgspec.Struct, frozen=True):
+    """What names a deployment everywhere: its project, its environment and its name."""
+
+    project: str
+    environment: str
+    name: str
+
+
+class SegmentManifest(msgspec.Struct, frozen=True):
+    """What a shipped segment holds. `raw_bytes` is the length of the spool file it was made of, so that a cursor
+    into that file keeps its meaning."""
+
+    project: str
+    environment: str
+    name: str
+    segment: str
+    raw_bytes: int
+    predictions: int
+    labels: int
+    rejections: int
+    schemas: tuple[SchemaFrame, ...] = ()
+    first_at: Micros | None = None
+    last_at: Micros | None = None

@@ -1,0 +1,79 @@
+"""Configuration: defaults, then `holdfast.toml`, then `HOLDFAST_*`, then flags. `SETTINGS` is the whole table.
+
+`holdfast.toml` is looked for in the working directory and then in the home.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.base.errors import InvalidError
+
+
+class Config(msgspec.Struct, frozen=True):
+    """Every setting with its default. Field `host` is `HOLDFAST_HOST` and `host = "…"` in holdfast.toml."""
+
+    home: str = "~/.holdfast"
+    data: str = "../shared/data"
+    project: str = "default"
+    environment: str = "production"
+    host: str = "127.0.0.1"
+    port: int = 8470
+    serve_port: int = 8480
+    serve_workers: int = 1
+    tick_seconds: float = 1.0
+
+
+SETTINGS: dict[str, str] = {
+    "home": "where everything lives: ledger, blobs, segments, sockets",
+    "data": "folder of the real example data",
+    "project": "the project that commands act in",
+    "environment": "the environment that deployments belong to",
+    "host": "address to listen on; anything but a loopback address is refused while there are no tokens",
+    "port": "port of the server (0: any free one)",
+    "serve_port": "port of the serving process (0: any free one)",
+    "serve_workers": "serving worker processes",
+    "tick_seconds": "how often the loop looks, in real time",
+}
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Config:
+    """The configuration in force. Flags that are None do not count.
+
+    Raises:
+        InvalidError: an unknown setting, or a value of the wrong type.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    values.update(_from_file((folder or Path.cwd()) / "holdfast.toml"))
+    values.update({name: environ[key] for name in SETTINGS if (key := f"HOLDFAST_{name.upper()}") in environ})
+    values.update({name: value for name, value in (flags or {}).items() if value is not None})
+    try:
+        return msgspec.convert(values, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidError(f"the configuration is wrong: {error}", hint="see `holdfast config`") from error
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidError(f"{path} cannot be read: {error}") from error
+    unknown = sorted(set(values) - set(SETTINGS))
+    if unknown:
+        raise InvalidError(
+            f"{path} has the unknown setting {unknown[0]!r}", hint=f"valid are {', '.join(sorted(SETTINGS))}"
+        )
+    return values

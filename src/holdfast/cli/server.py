@@ -1,0 +1,49 @@
+"""`holdfast server`: the control plane of a home, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from holdfast.cli.session import Session
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (default 127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on, 0 for any free one (default 8470).")
+@click.option(
+    "--clock",
+    type=click.Choice(["system", "simulated"]),
+    default="system",
+    show_default=True,
+    help="Domain time: the machine's, or one that a driver advances.",
+)
+@click.option("--from", "start", help="Where a new simulated clock starts, e.g. 2011-07-01T00:00:00Z.")
+@click.option("--idle-exit", type=float, help="Leave after so many seconds with nothing to do.")
+@click.pass_obj
+def server(
+    session: Session,
+    host: str | None,
+    port: int | None,
+    clock: str,
+    start: str | None,
+    idle_exit: float | None,
+) -> None:
+    """Run the server of the home: ledger, loop, API and pages."""
+    from holdfast.base.clock import parse_time
+    from holdfast.base.errors import InvalidError
+    from holdfast.server.process import run
+
+    if start is not None and clock != "simulated":
+        raise InvalidError("--from belongs to a simulated clock", hint="add --clock simulated")
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    config = session.config
+    run(
+        session.home,
+        host=host or config.host,
+        port=config.port if port is None else port,
+        simulated_from=parse_time(start or "2020-01-01T00:00:00Z") if clock == "simulated" else None,
+        tick_seconds=config.tick_seconds,
+        idle_exit_s=idle_exit,
+    )

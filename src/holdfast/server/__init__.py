@@ -1,0 +1,1 @@
+"""The composition root: wires ledger, domains, loop and doors into one process."""

@@ -1,0 +1,142 @@
+"""The server process: takes the home, opens the ledger, answers until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+
+from holdfast.base.clock import Clock, Micros, SystemClock
+from holdfast.base.errors import InvalidError, UnavailableError
+from holdfast.base.home import Home, ServerInfo
+from holdfast.base.ledger import SqliteLedger
+from holdfast.base.simulation import restore_clock
+from holdfast.server.app import build_app
+from holdfast.server.compose import MIGRATIONS, Services, compose
+from holdfast.server.guard import is_loopback
+from holdfast.server.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+_READY_WITHIN_S = 10.0
+
+
+def run(
+    home: Home,
+    *,
+    host: str,
+    port: int,
+    simulated_from: Micros | None = None,
+    tick_seconds: float = 1.0,
+    idle_exit_s: float | None = None,
+) -> None:
+    """Runs the server of a home until SIGTERM or SIGINT.
+
+    Args:
+        simulated_from: run on the persisted simulated clock, which starts here.
+        idle_exit_s: leave after so long without a request, a job or an active model.
+
+    Raises:
+        HomeError: another server runs, or the home cannot be used.
+        InvalidError: the address is not a loopback address.
+        UnavailableError: the port is in use.
+    """
+    if not is_loopback(host):
+        raise InvalidError(
+            f"without tokens the server does not listen on {host}",
+            hint="use --host 127.0.0.1, and a tunnel from elsewhere",
+        )
+    lock = home.claim("server")
+    try:
+        port = free_port(host, port)
+        ledger = SqliteLedger(home.ledger, MIGRATIONS)
+        try:
+            clock: Clock = SystemClock() if simulated_from is None else restore_clock(ledger, simulated_from)
+            runtime = Runtime(clock, tick_seconds)
+            services = compose(home, ledger, clock, settle=runtime.settle, wake=runtime.wake)
+            runtime.start(services)
+            try:
+                asyncio.run(_Answering(home, services, runtime, host, port).run(idle_exit_s))
+            finally:
+                runtime.stop()
+        finally:
+            ledger.close()
+    finally:
+        (home.run / "server.json").unlink(missing_ok=True)
+        lock.release()
+
+
+def free_port(host: str, port: int) -> int:
+    """The port itself, or a free one for 0.
+
+    Raises:
+        UnavailableError: something listens there already.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UnavailableError(
+                f"port {port} of {host} cannot be used ({error.strerror})",
+                hint="name another with --port, or let holdfast choose one with --port 0",
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+class _Answering:
+    """The HTTP side of one server process."""
+
+    def __init__(self, home: Home, services: Services, runtime: Runtime, host: str, port: int) -> None:
+        from granian.constants import Interfaces
+        from granian.server.embed import Server
+
+        self._home = home
+        self._runtime = runtime
+        self._address = (host, port)
+        self._last_request = time.monotonic()
+        app = build_app(services, self._notice)
+        self._server = Server(
+            app, host, port, interface=Interfaces.ASGI, websockets=False, log_enabled=False, runtime_threads=1
+        )
+
+    async def run(self, idle_exit_s: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._server.stop)
+        answering = asyncio.create_task(self._server.serve())
+        watching = asyncio.create_task(self._announce_then_watch(idle_exit_s))
+        await answering
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+    def _notice(self) -> None:
+        self._last_request = time.monotonic()
+
+    async def _announce_then_watch(self, idle_exit_s: float | None) -> None:
+        await self._until_reachable()
+        host, port = self._address
+        self._home.announce("server", ServerInfo(os.getpid(), f"http://{host}:{port}"))
+        logger.info("listening on http://%s:%d", host, port)
+        while idle_exit_s is not None:
+            await asyncio.sleep(min(1.0, idle_exit_s))
+            idle = time.monotonic() - self._last_request > idle_exit_s
+            if idle and not await asyncio.to_thread(self._runtime.busy):
+                self._server.stop()
+                return
+
+    async def _until_reachable(self) -> None:
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(*self._address)
+                writer.close()
+                return
+            await asyncio.sleep(0.005)
+        logger.error("the server did not begin to listen within %g s", _READY_WITHIN_S)
+        self._server.stop()
