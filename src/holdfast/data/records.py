@@ -11,6 +11,7 @@ from holdfast.base.clock import Micros
 FieldType = Literal["float", "integer", "string", "boolean", "datetime"]
 FieldRole = Literal["feature", "time", "key", "label"]
 PartOrigin = Literal["source", "feed"]
+ViolationKind = Literal["missing_field", "unknown_field", "invalid_field", "range", "category"]
 
 
 class TableSpec(msgspec.Struct, frozen=True):
@@ -117,3 +118,17 @@ class DatasetDraft(msgspec.Struct, frozen=True):
     source_digest: str | None = None
     parent: int | None = None
     columns_dropped: tuple[str, ...] = ()
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """Where a frame breaks its contract: how often, with a few examples.
+
+    An `error` means that the door would refuse the same rows one by one; a `warning` is only flagged there.
+    """
+
+    kind: ViolationKind
+    field: str
+    count: int
+    message: str
+    severity: Literal["error", "warning"] = "error"
+    examples: tuple[str, ...] = ()

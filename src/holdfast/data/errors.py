@@ -1,0 +1,31 @@
+"""What can go wrong with tables and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from holdfast.base.errors import InvalidError, NotFoundError
+
+
+class SourceError(InvalidError):
+    """A file cannot be read as a table: missing, unreadable, empty, or of a format that is not supported."""
+
+    code = "invalid_source"
+
+
+class TableError(InvalidError):
+    """The rows do not fit what the table declares: columns, times, labels or keys."""
+
+    code = "invalid_table"
+
+
+class DatasetNotFoundError(NotFoundError):
+    """There is no such table or version in the project."""
+
+
+def missing_column(table: str, role: str, column: str, existing: Sequence[str]) -> TableError:
+    """The error for a declared column that the table does not have; lists those that it has."""
+    return TableError(
+        f"{table} has no column {column!r}, which is declared as its {role}",
+        hint=f"its columns are: {', '.join(existing) or 'none'}",
+    )
