@@ -44,7 +44,11 @@ def environment(pages: jinja2.BaseLoader | None = None) -> jinja2.Environment:
     ):
         env.filters[function.__name__] = function
     env.globals.update(
-        asset_url=asset_url, copy_button=fmt.copy_button, shape_icon=shape_icon, status_of=status
+        asset_url=asset_url,
+        code_block=fmt.code_block,
+        copy_button=fmt.copy_button,
+        shape_icon=shape_icon,
+        status_of=status,
     )
     return env
 

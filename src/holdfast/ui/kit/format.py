@@ -207,3 +207,16 @@ def short_id(identifier: str | None, length: int = 12) -> Markup:
     return Markup('<span class="id"><code title="{}">{}</code>{}</span>').format(
         identifier, f"{head}{slash}{shown}", copy_button(identifier)
     )
+
+
+def code_block(text: str) -> Markup:
+    """Return a block of code with a copy button.
+
+    Lines that start with `$ ` are commands: their prompt is drawn, but neither selected nor copied.
+    """
+    lines = text.strip().splitlines()
+    prompt = Markup('<span class="prompt">$ </span>')
+    drawn = [prompt + line[2:] if line.startswith("$ ") else Markup("{}").format(line) for line in lines]
+    return Markup('<div class="code"><pre><code>{}</code></pre>{}</div>').format(
+        Markup("\n").join(drawn), copy_button("\n".join(line.removeprefix("$ ") for line in lines))
+    )

@@ -7,8 +7,8 @@ not start at zero says so. What the hover readout shows travels as formatted tex
 
 from holdfast.ui.kit.charts.bars import bar_chart, histogram_pair
 from holdfast.ui.kit.charts.interval import interval_plot
-from holdfast.ui.kit.charts.lineage import lineage_graph
 from holdfast.ui.kit.charts.line import line_chart
+from holdfast.ui.kit.charts.lineage import lineage_graph
 from holdfast.ui.kit.charts.sparkline import sparkline
 from holdfast.ui.kit.charts.types import (
     Band,

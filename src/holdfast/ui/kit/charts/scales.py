@@ -56,7 +56,7 @@ def nice_step(span: float, count: int) -> float:
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
 
 
-def value_axis(values: list[float], *, zero: bool | None = None, count: int = 4) -> tuple[Scale, list[Tick]]:
+def value_axis(values: list[float], *, zero: bool | None = None, count: int = 5) -> tuple[Scale, list[Tick]]:
     """Return scale and ticks that hold all values.
 
     `zero=True` always includes zero (bars), False never forces it, and None includes it unless that would

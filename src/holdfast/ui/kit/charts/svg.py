@@ -11,6 +11,9 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 CHARACTER_PX = 6.3
 """Mean width of a character at the 11 px of chart labels; only used to keep labels apart."""
 
+ASSUMED_WIDTH_PX = 640
+"""Width of a wide plot, to judge on the server which labels fit."""
+
 
 def clean(text: str) -> str:
     """Replace characters that no XML document may contain."""
@@ -80,9 +83,19 @@ class Hover(msgspec.Struct, frozen=True):
 
 
 def picture(
-    title: str, description: str, height: int, content: Iterable[str], hover: Hover | None = None
+    title: str,
+    description: str,
+    height: int,
+    content: Iterable[str],
+    hover: Hover | None = None,
+    *,
+    natural_width: int | None = None,
 ) -> Markup:
-    """Wrap chart content into the responsive SVG with its accessible title and description."""
+    """Wrap chart content into the SVG with its accessible title and description.
+
+    It fills its container, unless it has a natural width; such a picture holds links and is therefore a
+    group to a screen reader, not a mere image.
+    """
     body = join(content)
     key = hashlib.sha256(f"{title}{description}{body}".encode()).hexdigest()[:10]
     svg = element(
@@ -90,9 +103,9 @@ def picture(
         element("title", title, id=f"t{key}"),
         element("desc", description, id=f"d{key}"),
         body,
-        width="100%",
+        width=natural_width or "100%",
         height=height,
-        role="img",
+        role="group" if natural_width else "img",
         aria_labelledby=f"t{key} d{key}",
         class_="plot",
     )
