@@ -65,5 +65,7 @@ def _midpoints(different: FloatArray) -> FloatArray:
 def _quantile_edges(ordered: FloatArray, bins: int) -> FloatArray:
     places = np.linspace(0, ordered.size - 1, bins + 1).round().astype(np.intp)
     quantiles, repeats = np.unique(ordered[places], return_counts=True)
-    heavy = quantiles[repeats > 1]
-    return np.concatenate([quantiles, np.nextafter(heavy, np.inf)])
+    heavy = repeats > 1
+    # The highest value is enclosed by the edge above it; on its own it needs no bin.
+    starts = quantiles[heavy | (quantiles < ordered[-1])]
+    return np.concatenate([starts, np.nextafter(quantiles[heavy], np.inf)])

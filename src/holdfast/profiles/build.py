@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -236,8 +237,8 @@ def _categorical_baseline(series: pl.Series, categories: int) -> CategoricalColu
     if categories < 1:
         raise ValueError(f"categories is {categories}; a categorical column needs at least 1")
     counts, nulls = _category_counts(series)
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return _pin_categories(series.name, counts, nulls, dict(ranked[:categories]))
+    frequent = heapq.nsmallest(categories, counts.items(), key=lambda item: (-item[1], item[0]))
+    return _pin_categories(series.name, counts, nulls, dict(frequent))
 
 
 def _count_categories(series: pl.Series, pinned: Mapping[str, int]) -> CategoricalColumn:

@@ -23,7 +23,7 @@ def candidates_of_smallest_hash(texts: Sequence[str]) -> Sequence[str]:
         return texts
     hashes = _mixed_hashes(texts)
     limit = np.partition(hashes, SAMPLE_SIZE)[SAMPLE_SIZE]
-    return [texts[position] for position in np.flatnonzero(hashes <= limit)]
+    return [texts[position] for position in np.flatnonzero(hashes <= limit).tolist()]
 
 
 def _mixed_hashes(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
