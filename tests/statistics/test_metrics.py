@@ -32,7 +32,7 @@ def test_classification_is_scikit_learns(pairs: list[tuple[float, float]]) -> No
         "recall": reference.recall_score(y, called),
         "f1": reference.f1_score(y, called),
     }
-    assert evaluate("classification", y, prediction) == pytest.approx(expected)
+    assert evaluate("binary", y, prediction) == pytest.approx(expected)
 
 
 @settings(max_examples=80, deadline=None)
@@ -61,16 +61,16 @@ def test_row_losses_average_to_the_metric(name: str, power: int) -> None:
 
 
 def test_one_class_leaves_ranks_undefined_but_nothing_fails() -> None:
-    values = evaluate("classification", [0, 0, 0], [0.2, 0.4, 0.9])
+    values = evaluate("binary", [0, 0, 0], [0.2, 0.4, 0.9])
     assert np.isnan(values["roc_auc"]) and np.isnan(values["average_precision"])
     assert values["accuracy"] == pytest.approx(2 / 3)
     assert np.isnan(find_metric("r2")([1.0], [1.0]))
 
 
 def test_every_metric_knows_its_task_and_direction() -> None:
-    assert {
-        metric.name for task in ("regression", "classification") for metric in metrics_of_task(task)
-    } == set(METRICS)
+    assert {metric.name for task in ("regression", "binary") for metric in metrics_of_task(task)} == set(
+        METRICS
+    )
     assert {name for name, metric in METRICS.items() if metric.greater_is_better} == {
         *("r2", "roc_auc", "average_precision", "accuracy", "precision", "recall", "f1")
     }
@@ -94,7 +94,7 @@ def test_rows_that_do_not_fit_are_refused(y, prediction, message: str) -> None:
 def test_unknown_names_list_the_valid_ones() -> None:
     with pytest.raises(ValueError, match="unknown metric 'auc'; valid: mae, rmse"):
         find_metric("auc")
-    with pytest.raises(ValueError, match="unknown task 'ranking'; valid: regression, classification"):
+    with pytest.raises(ValueError, match="unknown task 'ranking'; valid: regression, binary"):
         metrics_of_task("ranking")
     with pytest.raises(ValueError, match="roc_auc is not a mean over rows; valid: mae, rmse"):
         row_losses("roc_auc", [1, 0], [0.5, 0.2])

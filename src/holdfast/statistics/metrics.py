@@ -17,8 +17,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 
 REGRESSION = "regression"
-CLASSIFICATION = "classification"
-TASKS = (REGRESSION, CLASSIFICATION)
+BINARY = "binary"
+TASKS = (REGRESSION, BINARY)
 
 # As scikit-learn: a probability of exactly 0 or 1 that turns out wrong must not cost infinity.
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)
@@ -40,7 +40,7 @@ class Metric:
 
     def __call__(self, y: npt.ArrayLike, prediction: npt.ArrayLike) -> float:
         """The metric of predictions for labels `y`, both of shape `(rows,)`."""
-        return self.function(*_checked(y, prediction, CLASSIFICATION in self.tasks))
+        return self.function(*_checked(y, prediction, BINARY in self.tasks))
 
 
 def find_metric(name: str) -> Metric:
@@ -92,7 +92,7 @@ def row_losses(metric: str, y: npt.ArrayLike, prediction: npt.ArrayLike) -> Floa
     if found.row_losses is None:
         made_of_rows = ", ".join(each.name for each in METRICS.values() if each.row_losses)
         raise ValueError(f"{metric} is not a mean over rows; valid: {made_of_rows}")
-    return found.row_losses(*_checked(y, prediction, CLASSIFICATION in found.tasks))
+    return found.row_losses(*_checked(y, prediction, BINARY in found.tasks))
 
 
 def mean_absolute_error(y: FloatArray, prediction: FloatArray) -> float:
@@ -230,13 +230,13 @@ METRICS: dict[str, Metric] = {
         Metric("rmse", root_mean_squared_error, False, (REGRESSION,), _squared_errors),
         Metric("r2", r_squared, True, (REGRESSION,)),
         Metric("bias", bias, False, (REGRESSION,)),
-        Metric("log_loss", log_loss, False, (CLASSIFICATION,), _log_losses),
-        Metric("brier", brier_score, False, (CLASSIFICATION,), _squared_errors),
-        Metric("roc_auc", roc_auc, True, (CLASSIFICATION,)),
-        Metric("average_precision", average_precision, True, (CLASSIFICATION,)),
-        Metric("accuracy", accuracy, True, (CLASSIFICATION,), _wrong),
-        Metric("precision", precision, True, (CLASSIFICATION,)),
-        Metric("recall", recall, True, (CLASSIFICATION,)),
-        Metric("f1", f1, True, (CLASSIFICATION,)),
+        Metric("log_loss", log_loss, False, (BINARY,), _log_losses),
+        Metric("brier", brier_score, False, (BINARY,), _squared_errors),
+        Metric("roc_auc", roc_auc, True, (BINARY,)),
+        Metric("average_precision", average_precision, True, (BINARY,)),
+        Metric("accuracy", accuracy, True, (BINARY,), _wrong),
+        Metric("precision", precision, True, (BINARY,)),
+        Metric("recall", recall, True, (BINARY,)),
+        Metric("f1", f1, True, (BINARY,)),
     )
 }
