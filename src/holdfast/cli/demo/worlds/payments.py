@@ -12,24 +12,19 @@ Every batch draws from its own generator, seeded by (seed, batch number): the wo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.base.clock import DAY_US, HOUR_US, Micros, format_time, parse_time
 from holdfast.cli.demo.worlds.batch import Batch
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from holdfast.base.clock import Micros
-
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
-
-START_AT: Micros = int(datetime(2025, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
+START_AT: Micros = parse_time("2025-03-01T00:00:00Z")
 """The instant at which the first model goes live; the initial history ends here."""
 
 MERCHANT_CATEGORIES = (
@@ -62,17 +57,46 @@ class Behaviour:
 
 
 HONEST = Behaviour(
-    50.0, 0.75, (0.30, 0.20, 0.12, 0.12, 0.09, 0.07, 0.06, 0.04), 0.06, 0.05, 6.0, 900.0, 0, 1.6
+    amount_median=50.0,
+    amount_spread=0.95,
+    category_shares=(0.30, 0.20, 0.12, 0.12, 0.09, 0.07, 0.06, 0.04),
+    foreign_share=0.06,
+    new_device_share=0.05,
+    distance_km_median=6.0,
+    card_age_days_mean=900.0,
+    payments_24h_least=0,
+    payments_24h_mean_above=1.6,
 )
-DEARER = Behaviour(
-    150.0, 0.75, (0.22, 0.17, 0.10, 0.14, 0.14, 0.13, 0.06, 0.04), 0.06, 0.05, 6.0, 900.0, 0, 1.6
+DEARER = replace(
+    HONEST, amount_median=150.0, category_shares=(0.22, 0.17, 0.10, 0.14, 0.14, 0.13, 0.06, 0.04)
 )
 NIGHT_FRAUD = Behaviour(
-    260.0, 0.55, (0.04, 0.04, 0.04, 0.14, 0.36, 0.30, 0.04, 0.04), 0.50, 0.20, 40.0, 600.0, 0, 2.2
+    amount_median=260.0,
+    amount_spread=0.55,
+    category_shares=(0.04, 0.04, 0.04, 0.14, 0.28, 0.22, 0.12, 0.12),
+    foreign_share=0.50,
+    new_device_share=0.50,
+    distance_km_median=40.0,
+    card_age_days_mean=600.0,
+    payments_24h_least=0,
+    payments_24h_mean_above=4.0,
 )
 BURST_FRAUD = Behaviour(
-    14.0, 0.55, (0.06, 0.04, 0.06, 0.04, 0.06, 0.02, 0.36, 0.36), 0.07, 0.80, 8.0, 350.0, 3, 3.5
+    amount_median=14.0,
+    amount_spread=0.55,
+    category_shares=(0.06, 0.04, 0.06, 0.04, 0.06, 0.02, 0.36, 0.36),
+    foreign_share=0.07,
+    new_device_share=0.80,
+    distance_km_median=8.0,
+    card_age_days_mean=350.0,
+    payments_24h_least=3,
+    payments_24h_mean_above=3.5,
 )
+
+# After the change, this share of the fraud that shows is bursts; before it there are none.
+BURST_SHARE = 0.60
+# This share of all fraud looks exactly like an honest payment, so no model can be perfect.
+DISGUISED_SHARE = 0.10
 
 # Share of a day's payments that fall in each hour: quiet nights, a lunch and an evening peak.
 HOUR_SHARES = np.array(
@@ -121,7 +145,7 @@ class PaymentsWorld:
     """
 
     seed: int = 7
-    history_days: int = 30
+    history_days: int = 21
     live_days: int = 60
     change_day: int = 18
     rows_per_day: int = 2_000
@@ -133,18 +157,17 @@ class PaymentsWorld:
         return START_AT + self.change_day * DAY_US
 
     def initial_history(self) -> pl.DataFrame:
-        """All payments of the history with their labels: `paid_at` (Datetime, UTC), the columns of a row, `fraud`."""
+        """All payments before `START_AT`: the columns of a row, with `paid_at` as Datetime (µs, UTC), and `fraud`."""
         import polars as pl
 
-        rows: list[dict[str, Any]] = []
-        for number in range(self.history_days * self.requests_per_day):
-            batch = self._batch(number)
-            rows += [
-                {"paid_at": batch.at, **row, "fraud": label}
-                for row, label in zip(batch.rows, batch.labels, strict=True)
-            ]
-        frame = pl.DataFrame(rows)
-        return frame.with_columns(pl.from_epoch("paid_at", time_unit="us").dt.replace_time_zone("UTC"))
+        batches = [self._batch(number) for number in range(self.history_days * self.requests_per_day)]
+        rows = [
+            {**row, "fraud": label}
+            for batch in batches
+            for row, label in zip(batch.rows, batch.labels, strict=True)
+        ]
+        times = pl.col("paid_at").str.to_datetime(time_unit="us", time_zone="UTC")
+        return pl.DataFrame(rows).with_columns(times)
 
     def batches(self) -> Iterator[Batch]:
         """The live batches in the order of time: one request's payments, their true labels and the labels' delays."""
@@ -154,65 +177,62 @@ class PaymentsWorld:
 
     def _batch(self, number: int) -> Batch:
         generator = np.random.default_rng([self.seed, number])
-        gap_us = DAY_US // self.requests_per_day
-        at = START_AT - self.history_days * DAY_US + number * gap_us
+        at = START_AT - self.history_days * DAY_US + number * (DAY_US // self.requests_per_day)
         hour = at % DAY_US // HOUR_US
-        count = max(
-            1, int(generator.poisson(self.rows_per_day * 24 / self.requests_per_day * HOUR_SHARES[hour]))
-        )
         changed = at >= self.change_at
-        fraud = generator.random(count) < fraud_share(int(hour), changed)
-        columns = _payments(generator, fraud, int(hour), changed)
-        names = [f"p{number:05d}-{place:03d}" for place in range(count)]
-        values = [names, *(column.tolist() for column in columns.values())]
-        rows = [dict(zip(("payment", *columns), row, strict=True)) for row in zip(*values, strict=True)]
-        delays_us = (generator.uniform(1.0, 4.0, count) * DAY_US).astype(np.int64)
-        return Batch(at, rows, fraud.astype(int).tolist(), delays_us.tolist())
+        mean_count = self.rows_per_day * 24 / self.requests_per_day * HOUR_SHARES[hour]
+        count = max(1, int(generator.poisson(mean_count)))
+        fraud = generator.random(count) < fraud_share(hour, changed)
+        columns = _payments(generator, fraud, hour, changed)
+        columns = {
+            "payment": np.array([f"p{number:05d}-{place:03d}" for place in range(count)]),
+            "paid_at": np.full(count, format_time(at)),
+            **columns,
+        }
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*(column.tolist() for column in columns.values()), strict=True)
+        ]
+        delays_us = generator.uniform(1.0, 4.0, count) * DAY_US
+        return Batch(at, rows, fraud.astype(int).tolist(), delays_us.astype(int).tolist())
 
 
 def fraud_share(hour: int, changed: bool) -> float:
     """Probability that a payment of this hour is fraud: gathered in the night before the change, even after it."""
     if changed:
         return 0.06
-    return 0.22 if hour in NIGHT_HOURS else 0.03
+    return 0.18 if hour in NIGHT_HOURS else 0.03
 
 
 def _payments(generator: np.random.Generator, fraud: NDArray[np.bool_], hour: int, changed: bool) -> Columns:
-    """Columns of one batch; a tenth of all fraud looks exactly like an honest payment, so no model is perfect."""
+    """Columns of one batch: each payment takes its values from the group (honest, night, burst) it belongs to."""
     count = len(fraud)
-    honest = _draw(generator, DEARER if changed else HONEST, count)
-    night = _draw(generator, NIGHT_FRAUD, count)
-    burst = _draw(generator, BURST_FRAUD, count)
-    burst_share = globals().get("BS", 0.85) if changed else 0.0
-    is_burst = generator.random(count) < burst_share
-    plain = generator.random(count) < 0.10
-    kinds = np.where(~fraud | plain, 0, np.where(is_burst, 2, 1))
-    columns: Columns = {name: np.choose(kinds, (honest[name], night[name], burst[name])) for name in honest}
-    categories = np.array(MERCHANT_CATEGORIES)
+    groups = [
+        _draw(generator, group, count) for group in (DEARER if changed else HONEST, NIGHT_FRAUD, BURST_FRAUD)
+    ]
+    burst = generator.random(count) < (BURST_SHARE if changed else 0.0)
+    disguised = generator.random(count) < DISGUISED_SHARE
+    group = np.where(~fraud | disguised, 0, np.where(burst, 2, 1))
     return {
-        "amount": columns["amount"],
         "hour": np.full(count, hour),
-        "merchant_category": categories[columns["merchant_category"]],
-        **{
-            name: columns[name]
-            for name in ("foreign", "device_new", "distance_km", "card_age_days", "velocity_24h")
-        },
+        **{name: np.choose(group, [columns[name] for columns in groups]) for name in groups[0]},
     }
 
 
 def _draw(generator: np.random.Generator, behaviour: Behaviour, count: int) -> Columns:
+    """Values for `count` payments of one group; amounts and distances are log-normal, counts are Poisson."""
     foreign = generator.random(count) < behaviour.foreign_share
-    distance_km = behaviour.distance_km_median * generator.lognormal(
-        0.0, 1.0, count
-    ) + foreign * generator.uniform(300.0, 3_000.0, count)
+    journey_km = np.where(foreign, generator.uniform(300.0, 3_000.0, count), 0.0)
+    near_km = behaviour.distance_km_median * generator.lognormal(0.0, 1.0, count)
+    categories = generator.choice(len(MERCHANT_CATEGORIES), count, p=behaviour.category_shares)
     return {
         "amount": np.round(
             behaviour.amount_median * generator.lognormal(0.0, behaviour.amount_spread, count), 2
         ),
-        "merchant_category": generator.choice(len(MERCHANT_CATEGORIES), count, p=behaviour.category_shares),
-        "foreign": foreign.astype(int),
-        "device_new": (generator.random(count) < behaviour.new_device_share).astype(int),
-        "distance_km": np.round(distance_km, 1),
+        "merchant_category": np.array(MERCHANT_CATEGORIES)[categories],
+        "foreign": foreign,
+        "device_new": generator.random(count) < behaviour.new_device_share,
+        "distance_km": np.round(near_km + journey_km, 1),
         "card_age_days": generator.exponential(behaviour.card_age_days_mean, count).astype(int),
         "velocity_24h": behaviour.payments_24h_least
         + generator.poisson(behaviour.payments_24h_mean_above, count),

@@ -1,0 +1,1 @@
+"""`holdfast demo`: the whole loop in compressed time, in one of two worlds."""
