@@ -47,8 +47,7 @@ def check_gate(spec: GateSpec, task: Task) -> None:
     Example:
         >>> check_gate(GateSpec("at_most", "mae", threshold=60), "regression")
     """
-    wanted = _metrics_task(task)
-    fitting = [name for name, metric in METRICS.items() if wanted in metric.tasks and name != "bias"]
+    fitting = [name for name, metric in METRICS.items() if task in metric.tasks and name != "bias"]
     if spec.metric == "bias":
         raise DeclarationError(
             "bias is best at 0 and bad on both sides, so no gate can bound it", hint=_valid(fitting)
@@ -248,10 +247,6 @@ def _check_comparison(spec: GateSpec, fitting: list[str]) -> None:
         raise DeclarationError(
             f"the gate's margin is {spec.margin}", hint="a margin is relative and at least 0: 0.02 is 2%"
         )
-
-
-def _metrics_task(task: Task) -> str:
-    return "classification" if task == "binary" else task
 
 
 def _valid(names: list[str]) -> str:
