@@ -150,3 +150,79 @@ class Model(msgspec.Struct, frozen=True):
     created_by: str
     latest_version: int
     aliases: dict[str, int] = {}
+
+
+class VersionDraft(msgspec.Struct, frozen=True):
+    """A trained model as a run hands it to the registry, before it has a number."""
+
+    name: str
+    run_id: str
+    task: Task
+    signature: Signature
+    files: tuple[ModelFile, ...]
+    metrics: dict[str, float]
+    dataset: str
+    contract_digest: str
+    profile: str
+    bundle: str
+    spec: str
+    feature_views: tuple[str, ...] = ()
+    history: str | None = None
+    gates: tuple[GateResult, ...] = ()
+    trained_because: str = ""
+
+
+class DailyLoss(msgspec.Struct, frozen=True, array_like=True):
+    """Sums over the held-out losses of one UTC day: mergeable, and enough for means and scatter."""
+
+    day_at: Micros
+    count: int
+    sum: float
+    sum_of_squares: float
+
+
+class ListModelsRequest(msgspec.Struct, frozen=True):
+    """All models of the project."""
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """Models by name."""
+
+    models: tuple[Model, ...]
+
+
+class GetModelRequest(msgspec.Struct, frozen=True):
+    """One model by name."""
+
+    name: str
+
+
+class ListVersionsRequest(msgspec.Struct, frozen=True):
+    """The versions of a model, newest first; `before` continues below that version number."""
+
+    name: str
+    before: int | None = None
+    limit: int = 50
+
+
+class VersionPage(msgspec.Struct, frozen=True):
+    """One page of versions; `next_before` is the `before` of the next page, None on the last."""
+
+    versions: tuple[ModelVersion, ...]
+    next_before: int | None = None
+
+
+class GetVersionRequest(msgspec.Struct, frozen=True):
+    """One version, by number, by an alias such as champion, or `latest`."""
+
+    name: str
+    version: str
+
+
+class ApproveRequest(msgspec.Struct, frozen=True):
+    """Approval by a person. `force` with a reason approves in spite of a failed gate or a quarantine."""
+
+    name: str
+    version: int
+    reason: str = ""
+    force: bool = False
