@@ -61,3 +61,45 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def urn(self) -> str:
         return f"tracking/run/{self.run_id}"
+
+
+class MetricPoint(msgspec.Struct, frozen=True):
+    """One value of a metric; `at` is when it was measured."""
+
+    key: str
+    value: float
+    at: Micros
+    step: int = 0
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """What a run captured, handed over when it has finished. `datasets` are URNs of dataset versions."""
+
+    metrics: dict[str, float] = {}
+    parameters: dict[str, str] = {}
+    datasets: tuple[str, ...] = ()
+    code: CodeSnapshot | None = None
+    environment: EnvironmentSnapshot | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    tags: dict[str, str] = {}
+
+
+class GetRunRequest(msgspec.Struct, frozen=True):
+    """One run by its id."""
+
+    run_id: str
+
+
+class ListRunsRequest(msgspec.Struct, frozen=True):
+    """Runs, newest first, of one experiment or of all; `after` continues behind a page's `next_after`."""
+
+    experiment: str | None = None
+    limit: int = 50
+    after: str | None = None
+
+
+class RunPage(msgspec.Struct, frozen=True):
+    """One page of runs; `next_after` asks for the next one, None on the last."""
+
+    runs: tuple[Run, ...]
+    next_after: str | None = None
