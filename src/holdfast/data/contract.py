@@ -147,11 +147,12 @@ def _role(name: str, type_: FieldType, spec: TableSpec) -> FieldRole:
 
 def _conform_column(frame: pl.DataFrame, field: FieldContract) -> pl.Series:
     type_ = POLARS_TYPES[field.type]
-    if field.name not in frame.columns:
-        if field.required:
-            raise TableError(
-                f"the column {field.name!r} is missing", hint=f"the table's contract expects {field.type}"
-            )
+    absent = field.name not in frame.columns
+    if absent and field.required:
+        raise TableError(
+            f"the column {field.name!r} is missing", hint=f"the table's contract expects {field.type}"
+        )
+    if absent or frame[field.name].null_count() == frame.height:
         return pl.Series(field.name, [None] * frame.height, dtype=type_)
     column = frame[field.name]
     misfits = _misfits(column, field)
@@ -211,7 +212,7 @@ def _check_column(column: pl.Series, field: FieldContract, contract: Contract) -
 
 def _outside(column: pl.Series, field: FieldContract) -> pl.Series | None:
     """Which values lie beyond the range or the categories; None where the field has neither."""
-    if column.dtype == pl.Null:
+    if column.null_count() == len(column):
         return None
     if field.categories is not None:
         return (~column.cast(pl.String).is_in(list(field.categories))).fill_null(False)

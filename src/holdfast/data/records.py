@@ -68,13 +68,29 @@ class Contract(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One content-addressed Parquet file of a dataset version. Versions share parts."""
+    """One content-addressed Parquet file of a dataset version. Versions share parts.
+
+    `digest` is of the file's bytes, `fingerprint` of its rows.
+    """
 
     digest: str
     rows: int
     origin: PartOrigin
     time_first_at: Micros | None = None
     time_last_at: Micros | None = None
+    fingerprint: str = ""
+
+
+class RowsExcluded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Rows that were read for the newest part and left out, by reason.
+
+    `unlabelled` have no label, `not_yet_available` become known after the cut, `without_time` are logged rows
+    whose event time cannot be computed.
+    """
+
+    unlabelled: int = 0
+    not_yet_available: int = 0
+    without_time: int = 0
 
 
 class DatasetVersion(msgspec.Struct, frozen=True):
@@ -98,6 +114,7 @@ class DatasetVersion(msgspec.Struct, frozen=True):
     source_digest: str | None = None
     parent: int | None = None
     columns_dropped: tuple[str, ...] = ()
+    rows_excluded: RowsExcluded = RowsExcluded()
 
     @property
     def urn(self) -> str:
@@ -118,6 +135,7 @@ class DatasetDraft(msgspec.Struct, frozen=True):
     source_digest: str | None = None
     parent: int | None = None
     columns_dropped: tuple[str, ...] = ()
+    rows_excluded: RowsExcluded = RowsExcluded()
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -132,3 +150,45 @@ class Violation(msgspec.Struct, frozen=True):
     message: str
     severity: Literal["error", "warning"] = "error"
     examples: tuple[str, ...] = ()
+
+
+class ListDatasetsRequest(msgspec.Struct, frozen=True):
+    """All tables of the project that have a dataset version."""
+
+
+class DatasetSummary(msgspec.Struct, frozen=True):
+    """A table with its newest version."""
+
+    table: str
+    latest_version: int
+    rows: int
+    as_of_at: Micros
+    created_at: Micros
+
+
+class DatasetList(msgspec.Struct, frozen=True):
+    """Tables by name."""
+
+    datasets: tuple[DatasetSummary, ...]
+
+
+class ListDatasetVersionsRequest(msgspec.Struct, frozen=True):
+    """The versions of a table, newest first; `before` continues below that version number."""
+
+    table: str
+    before: int | None = None
+    limit: int = 50
+
+
+class DatasetVersionPage(msgspec.Struct, frozen=True):
+    """One page of versions; `next_before` is the `before` of the next page, None on the last."""
+
+    versions: tuple[DatasetVersion, ...]
+    next_before: int | None = None
+
+
+class GetDatasetRequest(msgspec.Struct, frozen=True):
+    """One version of a table, by number or `latest`."""
+
+    table: str
+    version: str
