@@ -86,6 +86,9 @@ def test_versions_are_numbered_and_a_run_is_registered_once(
     again = register(service, ledger, draft(1))
     second = register(service, ledger, draft(2))
     assert (first.version, again, second.version) == (1, first, 2)
+    assert service.latest(ANN, "bike-demand") == second
+    assert service.latest(ANN, "payments") is None
+    assert service.version(ANN, "bike-demand", 1) == first
     assert first.stage == "gated"
     assert [(step.stage, step.at, step.actor_kind) for step in first.transitions] == [
         ("trained", 500, "loop"),

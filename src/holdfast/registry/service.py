@@ -48,13 +48,13 @@ class RegistryService:
     @operation("GET", "/models/{name}", "Show a model with its aliases.")
     def get_model(self, context: Context, request: GetModelRequest) -> Model:
         with self._ledger.read() as reader:
-            return self.model(reader, context, request.name)
+            return self.model_in(reader, context, request.name)
 
     @operation("GET", "/models/{name}/versions", "List a model's versions, newest first.")
     def list_versions(self, context: Context, request: ListVersionsRequest) -> VersionPage:
         limit = max(1, min(request.limit, _PAGE_MOST))
         with self._ledger.read() as reader:
-            self.model(reader, context, request.name)
+            self.model_in(reader, context, request.name)
             found = store.list_versions(reader, context.project, request.name, request.before, limit + 1)
         more = len(found) > limit
         return VersionPage(tuple(found[:limit]), found[limit - 1].version if more else None)
@@ -62,8 +62,8 @@ class RegistryService:
     @operation("GET", "/models/{name}/versions/{version}", "Show one version, by number or alias.")
     def get_version(self, context: Context, request: GetVersionRequest) -> ModelVersion:
         with self._ledger.read() as reader:
-            number = self._resolve(self.model(reader, context, request.name), request.version)
-            return self.version(reader, context, request.name, number)
+            number = self._resolve(self.model_in(reader, context, request.name), request.version)
+            return self.version_in(reader, context, request.name, number)
 
     @operation("POST", "/models/{name}/versions/{version}/approve", "Approve a version as a person.")
     def approve(self, context: Context, request: ApproveRequest) -> ModelVersion:
@@ -72,6 +72,16 @@ class RegistryService:
                 f"{context.actor.name} is not a person", hint="approval is what the loop waits for from you"
             )
         return self._ledger.write(lambda transaction: self._approve(transaction, context, request))
+
+    def version(self, context: Context, name: str, version: int) -> ModelVersion:
+        """A version by its number; `NotFoundError` when there is none."""
+        with self._ledger.read() as reader:
+            return self.version_in(reader, context, name, version)
+
+    def latest(self, context: Context, name: str) -> ModelVersion | None:
+        """The newest version of a model, or None where nothing was registered under the name."""
+        with self._ledger.read() as reader:
+            return next(iter(store.list_versions(reader, context.project, name, None, 1)), None)
 
     def register(
         self, transaction: Transaction, context: Context, draft: VersionDraft, at: Micros
@@ -96,7 +106,7 @@ class RegistryService:
         audit.record(transaction, context, "registry.register", version.urn, detail, at)
         told = {"name": version.name, "version": version.version, "run_id": draft.run_id, "stage": stage}
         events.emit(transaction, context, "registry.versioned", told, at)
-        return self.version(transaction, context, version.name, version.version)
+        return self.version_in(transaction, context, version.name, version.version)
 
     def transition(
         self,
@@ -114,7 +124,7 @@ class RegistryService:
             NotFoundError: there is no such version.
             StageConflictError: the stage cannot follow the present one.
         """
-        present = self.version(transaction, context, name, version)
+        present = self.version_in(transaction, context, name, version)
         if present.stage == stage:
             return present
         if not may_follow(present.stage, stage):
@@ -126,7 +136,7 @@ class RegistryService:
         audit.record(transaction, context, "registry.transition", present.urn, detail, at)
         told = {"name": name, "version": version, "stage": stage}
         events.emit(transaction, context, "registry.transitioned", told, at)
-        return self.version(transaction, context, name, version)
+        return self.version_in(transaction, context, name, version)
 
     def derive_aliases(
         self,
@@ -137,7 +147,7 @@ class RegistryService:
         challenger: int | None,
     ) -> Model:
         """Sets `champion` and `challenger` to what is deployed; None removes an alias."""
-        model = self.model(transaction, context, name)
+        model = self.model_in(transaction, context, name)
         derived = {"champion": champion, "challenger": challenger}
         kept = {alias: number for alias, number in model.aliases.items() if alias not in derived}
         aliases = kept | {alias: number for alias, number in derived.items() if number is not None}
@@ -147,27 +157,27 @@ class RegistryService:
         audit.record(transaction, context, "registry.alias", urn.model(name), derived, self._clock.now())
         return msgspec.structs.replace(model, aliases=aliases)
 
-    def model(self, reader: Reader, context: Context, name: str) -> Model:
+    def model_in(self, reader: Reader, context: Context, name: str) -> Model:
         """A model as a snapshot or transaction sees it; `NotFoundError` when there is none."""
         found = store.find_model(reader, context.project, name)
         if found is None:
             raise NotFoundError(f"there is no model {name!r}", hint="list the models with `holdfast status`")
         return found
 
-    def version(self, reader: Reader, context: Context, name: str, version: int) -> ModelVersion:
+    def version_in(self, reader: Reader, context: Context, name: str, version: int) -> ModelVersion:
         """A version as a snapshot or transaction sees it; `NotFoundError` when there is none."""
         found = store.find_version(reader, context.project, name, version)
         if found is None:
-            latest = self.model(reader, context, name).latest_version
+            latest = self.model_in(reader, context, name).latest_version
             raise NotFoundError(f"{name} has no version {version}", hint=f"its latest version is {latest}")
         return found
 
-    def version_of_run(self, reader: Reader, context: Context, run_id: str) -> ModelVersion | None:
+    def version_of_run_in(self, reader: Reader, context: Context, run_id: str) -> ModelVersion | None:
         """The version that a run was registered as, or None."""
         return store.find_version_of_run(reader, context.project, run_id)
 
     def _approve(self, transaction: Transaction, context: Context, request: ApproveRequest) -> ModelVersion:
-        version = self.version(transaction, context, request.name, request.version)
+        version = self.version_in(transaction, context, request.name, request.version)
         obstacle = _obstacle(version)
         if obstacle and not (request.force and request.reason.strip()):
             raise ConflictError(

@@ -28,7 +28,7 @@ class TrackingService:
     )
     def get_run(self, context: Context, request: GetRunRequest) -> Run:
         with self._ledger.read() as reader:
-            return self.run(reader, context, request.run_id)
+            return self.run_in(reader, context, request.run_id)
 
     @operation("GET", "/runs", "List runs, newest first.")
     def list_runs(self, context: Context, request: ListRunsRequest) -> RunPage:
@@ -86,7 +86,7 @@ class TrackingService:
             NotFoundError: there is no such run.
             RunEndedError: it has failed or was killed before.
         """
-        run = self.run(transaction, context, run_id)
+        run = self.run_in(transaction, context, run_id)
         if run.status == "finished":
             return run
         _check_running(run)
@@ -103,7 +103,7 @@ class TrackingService:
             lineage.record_edge(transaction, context, urn.code(result.code.bundle), "ran", run.urn, at)
         store.end_run(transaction, context.project, run_id, "finished", at, None)
         events.emit(transaction, context, "tracking.run_finished", {"run_id": run_id}, at)
-        return self.run(transaction, context, run_id)
+        return self.run_in(transaction, context, run_id)
 
     def fail_run(
         self,
@@ -115,12 +115,12 @@ class TrackingService:
         status: Literal["failed", "killed"] = "failed",
     ) -> Run:
         """Ends a run badly, with the sentence that says why; a run that has ended stays as it is."""
-        run = self.run(transaction, context, run_id)
+        run = self.run_in(transaction, context, run_id)
         if run.status != "running":
             return run
         store.end_run(transaction, context.project, run_id, status, at, error)
         events.emit(transaction, context, "tracking.run_failed", {"run_id": run_id, "status": status}, at)
-        return self.run(transaction, context, run_id)
+        return self.run_in(transaction, context, run_id)
 
     def log_metrics(
         self, transaction: Transaction, context: Context, run_id: str, points: list[MetricPoint]
@@ -128,7 +128,7 @@ class TrackingService:
         """Adds metric points to a run."""
         store.add_points(transaction, context.project, run_id, points)
 
-    def run(self, reader: Reader, context: Context, run_id: str) -> Run:
+    def run_in(self, reader: Reader, context: Context, run_id: str) -> Run:
         """A run as a snapshot or transaction sees it; `NotFoundError` when there is none."""
         found = store.find_run(reader, context.project, run_id)
         if found is None:
