@@ -31,11 +31,16 @@ class ModelSpec(msgspec.Struct, frozen=True):
 
 
 class ProductionModel(msgspec.Struct, frozen=True):
-    """The version in production, for the paired gate: its files and signature."""
+    """The version in production, for the paired gate: its files and signature.
+
+    It is judged on rows that became available after `trained_until_at` only: on rows that it was fitted on it
+    would look better than it is.
+    """
 
     version: int
     signature: Signature
     files: tuple[ModelFile, ...]
+    trained_until_at: Micros | None = None
 
 
 class TrainingTask(msgspec.Struct, frozen=True):
@@ -54,6 +59,25 @@ class TrainingTask(msgspec.Struct, frozen=True):
     source: str | None = None
     base: DatasetVersion | None = None
     feed: tuple[str, ...] = ()
+    production: ProductionModel | None = None
+    cpu_count: int = 1
+    code: CodeSnapshot | None = None
+
+
+class TrainCommand(msgspec.Struct, frozen=True):
+    """What is to be trained, on what, and why. `bundle` is the blob of the code, `declaration` the JSON of the
+    whole declaration that the registered version keeps, `base` the dataset version to grow from.
+    """
+
+    run_id: str
+    spec: ModelSpec
+    bundle: str
+    entry: str
+    as_of_at: Micros
+    because: str = ""
+    declaration: str = ""
+    source: str | None = None
+    base: DatasetVersion | None = None
     production: ProductionModel | None = None
     cpu_count: int = 1
 
