@@ -8,7 +8,6 @@ import msgspec
 
 from holdfast.base.clock import Micros
 from holdfast.base.context import ActorKind
-from holdfast.profiles.records import Profile
 
 Task = Literal["regression", "binary"]
 GateKind = Literal["at_most", "at_least", "no_worse_than_production"]
@@ -173,39 +172,13 @@ class VersionDraft(msgspec.Struct, frozen=True):
     trained_because: str = ""
 
 
-class DailyLoss(msgspec.Struct, frozen=True):
-    """Sums over the held-out losses of one UTC day in order of time: enough for mean, scatter and dependence.
-
-    `sum_of_products` is over each loss times the one before it.
-    """
+class DailyLoss(msgspec.Struct, frozen=True, array_like=True):
+    """Sums over the held-out losses of one UTC day: mergeable, and enough for means and scatter."""
 
     day_at: Micros
     count: int
     sum: float
     sum_of_squares: float
-    sum_of_products: float
-    first: float
-    last: float
-
-
-class Baseline(msgspec.Struct, frozen=True):
-    """What monitoring compares a version with: the blob behind `ModelVersion.profile`, as MessagePack.
-
-    `profile` holds the model's inputs (those looked up as features too) over all training rows, and the column
-    `prediction` over the held-out rows. `windows` are the same columns day by day over the last weeks of
-    training, counted in the profile's cells: how much the reference differs from itself. Losses are those of
-    `metric` on the held-out rows (squared errors for rmse); `effective_rows` is how many independent rows they
-    are worth.
-    """
-
-    profile: Profile
-    metric: str
-    rows: int
-    mean_loss: float
-    loss_deviation: float
-    effective_rows: float
-    daily_losses: tuple[DailyLoss, ...] = ()
-    windows: tuple[Profile, ...] = ()
 
 
 class ListModelsRequest(msgspec.Struct, frozen=True):
