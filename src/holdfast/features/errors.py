@@ -1,0 +1,31 @@
+"""What can go wrong with feature views."""
+
+from __future__ import annotations
+
+from holdfast.base.errors import InvalidError, NotFoundError, UnavailableError, UserCodeError
+
+
+class FeatureFunctionError(UserCodeError):
+    """A feature function raised, or returned something that is no feature view."""
+
+
+class TimeTravelError(UserCodeError):
+    """A feature function uses what was not yet known at the time it gives its rows."""
+
+    code = "time_travel"
+
+
+class FeatureJoinError(InvalidError):
+    """Rows and a view cannot be joined: a key is missing, or a name is taken."""
+
+    code = "invalid_join"
+
+
+class ViewNotFoundError(NotFoundError):
+    """There is no such feature view or version in the project."""
+
+
+class OnlineStoreError(UnavailableError):
+    """The online store cannot be opened or is full."""
+
+    code = "online_store"
