@@ -12,6 +12,9 @@ The public names load on first use, so that `import holdfast` costs next to noth
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 # A constant of our own, which type checkers know: importing `typing` would double the time of `import holdfast`.
 TYPE_CHECKING = False
 
@@ -74,3 +77,18 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+class _Package(ModuleType):
+    """Keeps `hf.features` the decorator: importing the subpackage of that name would put itself in its place."""
+
+    @property
+    def features(self) -> object:
+        return __getattr__("features")
+
+    @features.setter
+    def features(self, subpackage: ModuleType) -> None:
+        """Called by the import system; the subpackage stays reachable by its full name."""
+
+
+sys.modules[__name__].__class__ = _Package

@@ -6,9 +6,9 @@ import pkgutil
 
 import pytest
 
-import holdfast.features
-
-MODULES = [module.name for module in pkgutil.iter_modules(holdfast.features.__path__)]
+# `holdfast.features` as an attribute is the decorator that users write; the package is found by its name.
+PACKAGE = importlib.import_module("holdfast.features")
+MODULES = [module.name for module in pkgutil.walk_packages(PACKAGE.__path__)]
 
 
 @pytest.mark.parametrize("name", MODULES)

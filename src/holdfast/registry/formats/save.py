@@ -68,10 +68,13 @@ def reference_predictions(estimator: Any, matrix: Matrix, task: Task, names: Seq
     try:
         outputs = predictor.predict(matrix)
     except Exception as error:
+        hint = "fit it on data.X and data.y and return it"
+        if np.isnan(matrix).any():
+            hint = "some inputs are missing (NaN): return a pipeline with SimpleImputer, or a model that takes them"
         raise UnusableModelError(
             f"the model {type(estimator).__name__} cannot predict {len(matrix)} rows of {len(names)} columns"
-            f" ({type(error).__name__}: {error})",
-            hint="fit it on data.X and data.y and return it",
+            f" ({type(error).__name__}: {_first_line(error)})",
+            hint=hint,
         ) from error
     if outputs.shape != (len(matrix),) or not np.isfinite(outputs).all():
         raise UnusableModelError(
@@ -183,6 +186,11 @@ def _tolerance(task: Task, expected: Outputs) -> float:
 
 def _store(form: ModelFormat, role: Any, data: bytes, blobs: Blobs, agreement: str) -> ModelFile:
     return ModelFile(form, role, blobs.put(data), len(data), agreement)
+
+
+def _first_line(error: Exception) -> str:
+    """Libraries add advice below; the reader gets the hint instead, and the rest with --debug."""
+    return next(iter(str(error).strip().splitlines()), "")
 
 
 def _article(name: str) -> str:
