@@ -7,10 +7,14 @@ from typing import Any, Literal
 import msgspec
 
 from holdfast.base.clock import DAY_US, Micros
+from holdfast.profiles.records import Profile
 
 CheckKind = Literal["input drift", "prediction drift", "data quality", "performance"]
 CheckState = Literal["ok", "drifting", "degraded", "violated", "insufficient data", "not supported"]
 AlertState = Literal["open", "resolved"]
+
+# The states of a check that a person or the loop should know of.
+PROBLEMS: tuple[CheckState, ...] = ("drifting", "degraded", "violated")
 
 
 class MonitorPolicy(msgspec.Struct, frozen=True):
@@ -93,3 +97,80 @@ class QualityPoint(msgspec.Struct, frozen=True):
     value: float | None = None
     interval: tuple[float, float] | None = None
     version: int | None = None
+
+
+class LossSums(msgspec.Struct, frozen=True):
+    """Sums over the losses of labelled rows in order of time; enough for mean, scatter and dependence.
+
+    `sum_of_products` is over each loss times the one before it.
+    """
+
+    count: int = 0
+    sum: float = 0.0
+    sum_of_squares: float = 0.0
+    sum_of_products: float = 0.0
+    first: float = 0.0
+    last: float = 0.0
+
+
+class Window(msgspec.Struct, frozen=True):
+    """What one version answered on one UTC day: mergeable sums and profiles, nothing of single rows.
+
+    `inputs` and `prediction` are counted in the cells of the version's baseline, None where it has none.
+    `flagged` counts requests by what the contract noted of them, `rejected` refused requests by error code; they
+    reached no version, so the windows of version 0 count them. `metric` is the one whose losses `losses` sums.
+    """
+
+    version: int
+    day_at: Micros
+    rows: int = 0
+    requests: int = 0
+    errors: int = 0
+    latency_us_sum: int = 0
+    flagged: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    metric: str = ""
+    losses: LossSums = LossSums()
+    inputs: Profile | None = None
+    prediction: Profile | None = None
+
+
+class DriftReport(msgspec.Struct, frozen=True):
+    """The latest answer to whether a model's inputs and predictions have drifted from its training data."""
+
+    model: str
+    environment: str
+    checks: tuple[Check, ...] = ()
+
+
+class ListAlertsRequest(msgspec.Struct, frozen=True):
+    """Alerts of one model or all, open ones or all; `before` is the number at which the page before ended."""
+
+    model: str | None = None
+    environment: str | None = None
+    state: AlertState | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+class GetAlertRequest(msgspec.Struct, frozen=True):
+    """An alert by its number."""
+
+    number: int
+
+
+class ListChecksRequest(msgspec.Struct, frozen=True):
+    """Checks of one model or all, of one kind or all; `before` is the number at which the page before ended."""
+
+    model: str | None = None
+    environment: str | None = None
+    kind: CheckKind | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+class ModelHealthRequest(msgspec.Struct, frozen=True):
+    """A model in an environment."""
+
+    name: str
+    environment: str = "production"
