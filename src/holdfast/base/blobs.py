@@ -73,11 +73,7 @@ class Blobs:
 
     def verify(self, digest: str) -> bool:
         """Whether the bytes still hash to their name."""
-        hasher = blake3()
-        with self.path(digest).open("rb") as source:
-            while chunk := source.read(_CHUNK_BYTES):
-                hasher.update(chunk)
-        return hasher.hexdigest() == digest
+        return digest_of(self.path(digest)) == digest
 
     def _location(self, digest: str) -> Path:
         if len(digest) != 64 or not digest.isalnum():
@@ -100,6 +96,15 @@ class Blobs:
         target.parent.mkdir(exist_ok=True)
         Path(handle.name).replace(target)
         sync_folder(target.parent)
+
+
+def digest_of(path: Path) -> str:
+    """The blake3 of a file's bytes, with bounded memory."""
+    hasher = blake3()
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+    return hasher.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

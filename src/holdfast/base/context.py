@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from holdfast.base import urn
+
 ActorKind = Literal["person", "loop", "system"]
 
 DEFAULT_PROJECT = "default"
@@ -37,6 +39,24 @@ def local_context(project: str = DEFAULT_PROJECT) -> Context:
     except (KeyError, OSError):
         name = "unknown"
     return Context(Actor(name, "person"), project)
+
+
+def context_from(actor: str | None, project: str | None) -> Context:
+    """The context that a request names: without an actor the user of the operating system acts.
+
+    Raises:
+        InvalidError: the project's or the actor's name is not a legal one.
+
+    Example:
+        >>> context_from("ada", None)
+        Context(actor=Actor(name='ada', kind='person'), project='default')
+    """
+    project = urn.check_name(project or DEFAULT_PROJECT, "project")
+    return (
+        Context(Actor(urn.check_name(actor, "person"), "person"), project)
+        if actor
+        else local_context(project)
+    )
 
 
 def system_context(project: str = DEFAULT_PROJECT) -> Context:

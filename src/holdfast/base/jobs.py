@@ -19,7 +19,7 @@ from holdfast.base.clock import Clock, Micros
 from holdfast.base.context import Actor, Context
 from holdfast.base.encoding import from_json, to_json
 from holdfast.base.errors import ConflictError, HoldfastError, NotFoundError
-from holdfast.base.ledger import Ledger, Migration, Row, Transaction
+from holdfast.base.ledger import Ledger, Migration, Reader, Row, Transaction
 from holdfast.base.operations import operation
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Job(msgspec.Struct, frozen=True):
         return Context(self.actor, self.project)
 
 
-class GetJob(msgspec.Struct, frozen=True):
+class GetJobRequest(msgspec.Struct, frozen=True):
     """Names a job."""
 
     number: int
@@ -80,14 +80,10 @@ def submit(
     Raises:
         ConflictError: an open job of the kind holds `exclusive` already.
     """
-    open_job = transaction.one(
-        "SELECT number FROM job WHERE project = ? AND kind = ? AND exclusive = ?"
-        " AND state IN ('queued', 'running')",
-        (context.project, kind, exclusive),
-    )
-    if open_job:
+    under_way = find_open(transaction, context, kind, exclusive)
+    if under_way is not None:
         raise ConflictError(
-            f"{exclusive} already has a {kind} job under way (job {open_job['number']})",
+            f"{exclusive} already has a {kind} job under way (job {under_way})",
             hint="wait for it; `holdfast status` shows it",
         )
     return transaction.insert(
@@ -95,6 +91,16 @@ def submit(
         " VALUES (?, ?, ?, ?, ?, 'queued', 0, ?)",
         (context.project, kind, exclusive, to_json(spec), to_json(context.actor), at),
     )
+
+
+def find_open(reader: Reader, context: Context, kind: str, exclusive: str) -> int | None:
+    """The number of the open job of a kind that holds `exclusive`, or None."""
+    row = reader.one(
+        "SELECT number FROM job WHERE project = ? AND kind = ? AND exclusive = ?"
+        " AND state IN ('queued', 'running')",
+        (context.project, kind, exclusive),
+    )
+    return row["number"] if row else None
 
 
 class JobService:
@@ -111,7 +117,7 @@ class JobService:
         self._handlers[kind] = handler
 
     @operation("GET", "/jobs/{number}", "One job with its state and result.")
-    def get(self, context: Context, request: GetJob) -> Job:
+    def get(self, context: Context, request: GetJobRequest) -> Job:
         with self._ledger.read() as reader:
             row = reader.one(
                 "SELECT * FROM job WHERE project = ? AND number = ?", (context.project, request.number)

@@ -27,7 +27,7 @@ class ClockState(msgspec.Struct, frozen=True):
     settled: bool
 
 
-class AdvanceClock(msgspec.Struct, frozen=True):
+class AdvanceClockRequest(msgspec.Struct, frozen=True):
     """Move the simulated clock to `to_at`; an earlier time changes nothing."""
 
     to_at: Micros
@@ -63,7 +63,7 @@ class ClockService:
         return ClockState(self._clock.now(), self._clock.simulated, True)
 
     @operation("POST", "/clock/advance", "Move the simulated clock and wait until the loop has settled.")
-    def advance(self, context: Context, request: AdvanceClock) -> ClockState:
+    def advance(self, context: Context, request: AdvanceClockRequest) -> ClockState:
         clock = self._clock
         if not isinstance(clock, SimulatedClock):
             raise ConflictError("this server runs on real time", hint="start one with --clock simulated")

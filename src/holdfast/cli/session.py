@@ -58,7 +58,8 @@ class Session:
         info = self.home.server()
         if info is not None:
             return Client(info.url, self.context).call(verb, request)
-        return self._read_locally(verb, request)
+        found: ResponseT = self._read_locally(verb, request)
+        return found
 
     def write(self, verb: Callable[[S, Context, RequestT], ResponseT], request: RequestT) -> ResponseT:
         """Calls the server, starting one in the background where none runs."""

@@ -25,7 +25,7 @@ FeatureFunction = Callable[[pl.LazyFrame], pl.LazyFrame]
 _INTERNAL = "_"
 _RELATIVE_TOLERANCE = 1e-9
 _ABSOLUTE_TOLERANCE = 1e-12
-_ROW = "_row"
+_PLAIN_TYPES = (pl.Float64(), pl.Int64(), pl.Boolean(), pl.String())
 
 
 def compute_view(function: FeatureFunction, table: pl.LazyFrame, spec: FeatureViewSpec) -> pl.DataFrame:
@@ -52,7 +52,8 @@ def compute_view(function: FeatureFunction, table: pl.LazyFrame, spec: FeatureVi
         frame = result.lazy().collect()
     except Exception as error:
         raise _raised(function, spec, error) from error
-    return _checked(frame, spec).sort(TIME, maintain_order=True)
+    frame = _checked(frame, spec)
+    return frame if frame[TIME].is_sorted() else frame.sort(TIME, maintain_order=True)
 
 
 def feature_columns(frame: pl.DataFrame, spec: FeatureViewSpec) -> tuple[str, ...]:
@@ -214,11 +215,12 @@ def _checked(frame: pl.DataFrame, spec: FeatureViewSpec) -> pl.DataFrame:
         raise FeatureFunctionError(
             f"{spec.name} returned no feature columns", hint="add at least one beside time and the entity"
         )
-    time = (
-        pl.col(TIME).dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        if type_.time_zone
-        else pl.col(TIME)
-    )
+    order = [TIME, *spec.entity, *features]
+    if type_ == pl.Datetime("us") and all(frame.schema[name] in _PLAIN_TYPES for name in features):
+        return frame if frame.columns == order else frame.select(order)
+    time = pl.col(TIME)
+    if type_.time_zone is not None:
+        time = time.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     kept = [time.cast(pl.Datetime("us")), *[pl.col(name) for name in spec.entity]]
     return frame.select([*kept, *[_plain(frame.schema[name], name, spec) for name in features]])
 

@@ -37,3 +37,20 @@ class FeatureView(msgspec.Struct, frozen=True):
     @property
     def urn(self) -> str:
         return f"features/{self.name}@{self.version}"
+
+
+class ListViewsRequest(msgspec.Struct, frozen=True):
+    """All feature views of the project in their newest versions."""
+
+
+class ViewList(msgspec.Struct, frozen=True):
+    """Feature views by name."""
+
+    views: tuple[FeatureView, ...]
+
+
+class GetViewRequest(msgspec.Struct, frozen=True):
+    """One version of a feature view, by number or `latest`."""
+
+    name: str
+    version: str

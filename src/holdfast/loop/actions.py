@@ -18,6 +18,7 @@ from holdfast.base.ledger import Transaction
 from holdfast.loop import store
 from holdfast.loop.records import DecisionKind
 from holdfast.registry.service import RegistryService
+from holdfast.rollout.policy import variants_of
 from holdfast.rollout.records import Rollout, RolloutPolicy, Variant, Verdict
 from holdfast.rollout.service import RolloutService
 from holdfast.serving.records import Deployment
@@ -67,7 +68,7 @@ class Actions:
         self._registry.derive_aliases(transaction, context, model, version, None)
         undo = f"holdfast rollback {model}" if champion is not None else ""
         subject = urn.model_version(model, version)
-        return self._decide(transaction, context, environment, model, kind, subject, why, undo, at)
+        return self.decide(transaction, context, environment, model, kind, subject, why, undo, at)
 
     def start_rollout(
         self,
@@ -98,7 +99,7 @@ class Actions:
         self._registry.derive_aliases(transaction, context, model, champion, candidate)
         subject = urn.model_version(model, candidate)
         undo = f"holdfast abort {model}"
-        self._decide(transaction, context, environment, model, "start rollout", subject, why, undo, at)
+        self.decide(transaction, context, environment, model, "start rollout", subject, why, undo, at)
         return rollout
 
     def advance(
@@ -117,7 +118,7 @@ class Actions:
         )
         subject = urn.model_version(rollout.model, rollout.candidate)
         undo = f"holdfast abort {rollout.model}"
-        self._decide(
+        self.decide(
             transaction, context, rollout.environment, rollout.model, "advance", subject, why, undo, at
         )
 
@@ -165,7 +166,7 @@ class Actions:
         kind: DecisionKind = "roll back" if quarantine else "give up"
         subject = urn.model_version(rollout.model, rollout.candidate)
         undo = f"holdfast deploy {rollout.model} --version {rollout.candidate}"
-        self._decide(transaction, context, rollout.environment, rollout.model, kind, subject, why, undo, at)
+        self.decide(transaction, context, rollout.environment, rollout.model, kind, subject, why, undo, at)
 
     def roll_back(
         self,
@@ -175,6 +176,8 @@ class Actions:
         target: int,
         why: Why,
         at: Micros,
+        *,
+        epoch_at_least: int = 0,
     ) -> int:
         """Puts an earlier version back; the one that leaves is quarantined and promotion frozen."""
         model, environment = deployment.name, deployment.environment
@@ -189,12 +192,21 @@ class Actions:
             )
         self._quarantine(transaction, context, deployment, champion, why.reason, at, frozen=True)
         variants = (Variant(target, "champion", 100),)
-        self._revise(transaction, context, environment, model, variants, why.reason, at)
+        self._deployments.revise(
+            transaction,
+            context,
+            environment,
+            model,
+            variants,
+            why.reason,
+            at,
+            epoch_at_least=epoch_at_least,
+        )
         self._registry.transition(transaction, context, model, target, "live", why.reason, at)
         self._registry.derive_aliases(transaction, context, model, target, None)
         undo = f"holdfast deploy {model} --version {champion} --lift-quarantine"
         subject = urn.model_version(model, champion)
-        return self._decide(transaction, context, environment, model, "roll back", subject, why, undo, at)
+        return self.decide(transaction, context, environment, model, "roll back", subject, why, undo, at)
 
     def reject(
         self,
@@ -209,7 +221,7 @@ class Actions:
         """Records that a version stays out of production because its gates did not pass."""
         subject = urn.model_version(model, version)
         undo = f"holdfast approve {model} --version {version}"
-        self._decide(transaction, context, environment, model, "reject", subject, why, undo, at)
+        self.decide(transaction, context, environment, model, "reject", subject, why, undo, at)
 
     def _quarantine(
         self,
@@ -243,7 +255,7 @@ class Actions:
     ) -> None:
         self._deployments.revise(transaction, context, environment, model, variants, reason, at)
 
-    def _decide(
+    def decide(
         self,
         transaction: Transaction,
         context: Context,
@@ -255,6 +267,7 @@ class Actions:
         reversal: str,
         at: Micros,
     ) -> int:
+        """Records a decision, in the decision log and the audit trail, and returns its number."""
         number = store.add_decision(
             transaction,
             context,
@@ -271,18 +284,6 @@ class Actions:
         detail = {"rule": why.rule, "reason": why.reason, "decision": number, "environment": environment}
         audit.record(transaction, context, kind, subject, detail, at)
         return number
-
-
-def variants_of(rollout: Rollout) -> tuple[Variant, ...]:
-    """The traffic that a rollout asks for in its present stage."""
-    assert rollout.champion is not None
-    if rollout.state == "shadow":
-        return (Variant(rollout.champion, "champion", 100), Variant(rollout.candidate, "shadow", 0))
-    share = rollout.policy.steps[rollout.step]
-    return (
-        Variant(rollout.champion, "champion", 100 - share),
-        Variant(rollout.candidate, "candidate", share),
-    )
 
 
 def evidence_of(value: Any) -> dict[str, Any]:

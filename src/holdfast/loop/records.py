@@ -67,3 +67,82 @@ class Decision(msgspec.Struct, frozen=True):
     @property
     def urn(self) -> str:
         return f"loop/decision/{self.number}"
+
+
+class DeclareRequest(msgspec.Struct, frozen=True):
+    """A declaration with its encoded source bundle (base64 in JSON); `active` puts the loop in charge."""
+
+    name: str
+    spec: LoopSpec
+    bundle: bytes
+    active: bool = False
+
+
+class TrainRequest(msgspec.Struct, frozen=True):
+    """Train a declared model on everything known now."""
+
+    name: str
+    reason: str = ""
+
+
+class DeployRequest(msgspec.Struct, frozen=True):
+    """Roll a version (the latest by default) out; `direct` skips shadow and canary."""
+
+    name: str
+    version: int | None = None
+    direct: bool = False
+    lift_quarantine: bool = False
+    reason: str = ""
+
+
+class PromoteRequest(msgspec.Struct, frozen=True):
+    """Promote the candidate of the open rollout."""
+
+    name: str
+    reason: str = ""
+
+
+class AbortRequest(msgspec.Struct, frozen=True):
+    """End the open rollout."""
+
+    name: str
+    reason: str = ""
+
+
+class RollbackRequest(msgspec.Struct, frozen=True):
+    """Put a warm version back; the last champion by default."""
+
+    name: str
+    to: int | None = None
+    reason: str = ""
+
+
+class RollbackResult(msgspec.Struct, frozen=True):
+    """What a rollback did: the version that left, the one that serves, and the decision that says so."""
+
+    name: str
+    from_version: int
+    to_version: int
+    revision: int
+    decision: Decision
+
+
+class ResumeRequest(msgspec.Struct, frozen=True):
+    """Let the loop promote by itself again."""
+
+    name: str
+    reason: str = ""
+
+
+class ListDecisionsRequest(msgspec.Struct, frozen=True):
+    """The newest decisions."""
+
+    model: str | None = None
+    kind: str | None = None
+    limit: int = 200
+
+
+class GetDecisionRequest(msgspec.Struct, frozen=True):
+    """A decision by its number."""
+
+    number: int

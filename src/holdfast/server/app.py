@@ -18,7 +18,6 @@ from holdfast.api.routes import error_response, routes
 from holdfast.base.errors import NotFoundError
 from holdfast.server.compose import Services
 from holdfast.server.guard import Guard
-from holdfast.ui.routes import page_routes
 
 
 def build_app(services: Services, on_request: Callable[[], None]) -> ASGIApp:
@@ -41,7 +40,6 @@ def build_app(services: Services, on_request: Callable[[], None]) -> ASGIApp:
             Route("/health", health),
             Route("/api/v1/openapi.json", description),
             *routes(services.doors()),
-            *page_routes(services.pages()),
         ],
         exception_handlers={404: not_found, 405: not_found},
     )

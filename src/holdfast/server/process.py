@@ -107,13 +107,16 @@ class _Answering:
     async def run(self, idle_exit_s: float | None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._server.stop)
+            loop.add_signal_handler(number, self._stop)
         answering = asyncio.create_task(self._server.serve())
         watching = asyncio.create_task(self._announce_then_watch(idle_exit_s))
         await answering
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
+
+    def _stop(self) -> None:
+        self._server.stop()  # type: ignore[no-untyped-call]
 
     def _notice(self) -> None:
         self._last_request = time.monotonic()
@@ -127,7 +130,7 @@ class _Answering:
             await asyncio.sleep(min(1.0, idle_exit_s))
             idle = time.monotonic() - self._last_request > idle_exit_s
             if idle and not await asyncio.to_thread(self._runtime.busy):
-                self._server.stop()
+                self._stop()
                 return
 
     async def _until_reachable(self) -> None:
@@ -139,4 +142,4 @@ class _Answering:
                 return
             await asyncio.sleep(0.005)
         logger.error("the server did not begin to listen within %g s", _READY_WITHIN_S)
-        self._server.stop()
+        self._stop()

@@ -41,6 +41,7 @@ class Runtime:
         for context in contexts:
             services.loop.adopt_local_changes(context)
         services.deployments.publish_all(contexts)
+        services.launcher.warm()
         targets = [self._look] if self._simulated else [self._look, self._work]
         for target in targets:
             thread = threading.Thread(target=target, name=f"runtime{target.__name__}", daemon=True)
@@ -54,6 +55,7 @@ class Runtime:
         self.wake()
         for thread in self._threads:
             thread.join(timeout=5)
+        self._services.launcher.close()
 
     def wake(self) -> None:
         """Something was submitted: look now rather than at the next tick."""

@@ -35,14 +35,14 @@ REVISED = "serving.revised"
 _WARM_MOST = 2
 
 
-class GetDeployment(msgspec.Struct, frozen=True):
+class GetDeploymentRequest(msgspec.Struct, frozen=True):
     """Names a deployment."""
 
     name: str
     environment: str = "production"
 
 
-class ListRevisions(msgspec.Struct, frozen=True):
+class ListRevisionsRequest(msgspec.Struct, frozen=True):
     """The newest `limit` revisions of a deployment."""
 
     name: str
@@ -77,12 +77,12 @@ class DeploymentService:
             return store.list_all(reader, context)
 
     @operation("GET", "/deployments/{name}", "One deployment with its present revision.")
-    def get_deployment(self, context: Context, request: GetDeployment) -> Deployment:
+    def get_deployment(self, context: Context, request: GetDeploymentRequest) -> Deployment:
         with self._ledger.read() as reader:
             return self.require(reader, context, request.environment, request.name)
 
     @operation("GET", "/deployments/{name}/revisions", "The newest revisions of a deployment.")
-    def list_revisions(self, context: Context, request: ListRevisions) -> list[Revision]:
+    def list_revisions(self, context: Context, request: ListRevisionsRequest) -> list[Revision]:
         with self._ledger.read() as reader:
             self.require(reader, context, request.environment, request.name)
             return store.revisions(reader, context, request.environment, request.name, request.limit)
@@ -113,6 +113,8 @@ class DeploymentService:
         variants: tuple[Variant, ...],
         reason: str,
         at: Micros,
+        *,
+        epoch_at_least: int = 0,
     ) -> Revision:
         """Makes a new revision the present one, in the caller's transaction; publish it afterwards.
 
@@ -125,7 +127,7 @@ class DeploymentService:
             name=name,
             environment=environment,
             number=number,
-            epoch=epoch,
+            epoch=max(epoch, epoch_at_least),
             variants=variants,
             warm=_warm(stored.deployment if stored else None, variants),
             reason=reason,
@@ -164,9 +166,7 @@ class DeploymentService:
     def publish(self, context: Context, environment: str, name: str) -> None:
         """Writes the deployment file of the present revision, unless serving already runs a later epoch."""
         wanted = self.deployment_file(context, environment, name)
-        present = read_deployment_file(self._home, context.project, environment, name)
-        if present is None or present.epoch <= wanted.epoch:
-            write_deployment_file(self._home, wanted)
+        write_deployment_file(self._home, wanted)
 
     def publish_all(self, contexts: list[Context]) -> None:
         """Publishes every deployment again; at start this mends a crash between decision and file."""

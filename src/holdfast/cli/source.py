@@ -1,0 +1,53 @@
+"""Reading a model file: the declarations in it, and the bundle that travels to the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from holdfast.base import bundle
+from holdfast.base.errors import InvalidError
+from holdfast.loop.records import LoopSpec
+
+
+class DeclaredFile(msgspec.Struct, frozen=True):
+    """What a file declares, and its code."""
+
+    specs: tuple[LoopSpec, ...]
+    bundle: bundle.SourceBundle
+
+
+def read_file(path: str) -> DeclaredFile:
+    """Runs a model file in this process and collects its declarations; sources become absolute paths.
+
+    Raises:
+        InvalidError: the file cannot be read or declares no model.
+        UserCodeError: the file raised.
+    """
+    entry = Path(path).absolute()
+    packed = bundle.pack(entry)
+    module = bundle.load(entry.parent, entry.name)
+    found = bundle.declared(module, "__holdfast_model__")
+    if not found:
+        raise InvalidError(
+            f"{path} declares no model", hint='put @hf.model("name", table=…, task=…) above a function'
+        )
+    specs = [function.__holdfast_model__ for function in found.values()]
+    return DeclaredFile(tuple(_absolute(spec, entry.parent) for spec in specs), packed)
+
+
+def _absolute(spec: LoopSpec, folder: Path) -> LoopSpec:
+    """The source as an absolute path, because the server works in another folder."""
+    table = spec.model.table
+    if table.source is None:
+        return spec
+    source = Path(table.source).expanduser()
+    source = source if source.is_absolute() else folder / source
+    if not source.is_file():
+        raise InvalidError(
+            f"the table {table.name!r} reads {source}, which is not a file",
+            hint="correct the source in hf.Table, or put the file there",
+        )
+    moved = msgspec.structs.replace(table, source=str(source))
+    return msgspec.structs.replace(spec, model=msgspec.structs.replace(spec.model, table=moved))

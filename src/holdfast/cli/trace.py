@@ -1,0 +1,74 @@
+"""`holdfast trace NAME`: where the production version came from, and who put it there."""
+
+from __future__ import annotations
+
+import click
+
+from holdfast.base.clock import format_time
+from holdfast.cli.output import environment_option, json_option, print_fields, print_json
+from holdfast.cli.session import Session
+from holdfast.loop.trace import Trace, TraceRequest, TraceService
+
+_PACKAGES_SHOWN = ("scikit-learn", "lightgbm", "numpy", "polars", "skops", "onnxruntime", "holdfast")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--version", type=int, help="Which version (default: the one in production).")
+@environment_option
+@json_option
+@click.pass_obj
+def trace(session: Session, name: str, version: int | None, environment: str, as_json: bool) -> None:
+    """Show data, features, code, environment, parameters and people behind NAME."""
+    found = session.read(TraceService.trace, TraceRequest(name, version, environment))
+    if as_json:
+        print_json(found)
+        return
+    print_fields(_fields(found))
+    click.echo("decisions")
+    for decision in found.decisions:
+        who = f"{decision.actor} ({decision.actor_kind})"
+        click.echo(f"  {format_time(decision.decided_at)}  {decision.kind}  by {who}: {decision.reason}")
+
+
+def _fields(found: Trace) -> list[tuple[str, str]]:
+    model, run, data = found.model, found.run, found.dataset
+    live = found.live_because
+    promoted = (
+        "never promoted" if live is None else f"{live.actor} ({live.actor_kind}), decision {live.number}"
+    )
+    code, environment = run.code, run.environment
+    packages = environment.packages if environment else {}
+    shown = ", ".join(f"{item} {packages[item]}" for item in _PACKAGES_SHOWN if item in packages)
+    return [
+        (
+            "version",
+            f"{model.urn}, {model.stage}{', in ' + found.environment if found.in_production else ''}",
+        ),
+        ("promoted by", promoted),
+        ("because", live.reason if live else "–"),
+        ("trained", f"{format_time(model.created_at)}: {model.trained_because}"),
+        ("data", f"{data.urn}, {data.rows} rows known by {format_time(data.as_of_at)}"),
+        ("fingerprint", data.fingerprint),
+        ("source", f"{data.source or 'fed by serving'} (blake3 {(data.source_digest or '–')[:16]})"),
+        ("grew from", ", ".join(data.parents) or "the source itself"),
+        *[("features", f"{view.urn} ({', '.join(view.columns)})") for view in found.features],
+        ("run", f"{run.urn}, seed {run.seed}"),
+        ("code", _code(code.bundle, code.entry, code.git_commit) if code else "–"),
+        (
+            "environment",
+            f"Python {environment.python}, {environment.platform}; {shown}" if environment else "–",
+        ),
+        ("parameters", _pairs(run.parameters) or "none"),
+        ("metrics", ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items()))),
+        ("files", ", ".join(f"{item.format} ({item.role}, {item.size_bytes} bytes)" for item in model.files)),
+        *[("gate", f"{item.state}: {item.gate}: {item.message}") for item in model.gates],
+    ]
+
+
+def _code(bundle: str, entry: str, commit: str | None) -> str:
+    return f"{entry}, bundle {bundle[:16]}{f', git {commit[:12]}' if commit else ''}"
+
+
+def _pairs(values: dict[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(values.items()))

@@ -1,0 +1,110 @@
+"""`holdfast up FILE`: server, serving and the loop for a model file, until stopped."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from types import FrameType
+
+import click
+
+from holdfast.cli.output import json_option, print_json
+from holdfast.cli.session import Session, start_process, start_server
+from holdfast.cli.train import declare, print_version, train_and_wait
+from holdfast.loop.overview import OverviewService, StatusRequest
+
+_STOP_WITHIN_S = 10.0
+
+
+@click.command()
+@click.argument("file")
+@click.option("--model", "name", help="Which model, where the file declares several.")
+@click.option("--port", type=int, help="Port of the server, 0 for any (default 8470).")
+@click.option("--serve-port", type=int, help="Port of the serving process, 0 for any (default 8480).")
+@click.option(
+    "--detach", is_flag=True, help="Leave server and serving running and return once the model is live."
+)
+@json_option
+@click.pass_obj
+def up(
+    session: Session,
+    file: str,
+    name: str | None,
+    port: int | None,
+    serve_port: int | None,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Run FILE's model: train, gate, roll out, serve, watch, retrain, until stopped."""
+    from holdfast.cli.source import read_file
+
+    read_file(file)  # a wrong declaration must fail before anything is started
+    config, home = session.config, session.home
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        if home.server() is None:
+            arguments = ["--port", str(config.port if port is None else port)]
+            started.append(start_server(home, arguments, detached=True))
+        client = session.client()
+        if home.serving() is None:
+            arguments = ["--port", str(config.serve_port if serve_port is None else serve_port)]
+            arguments += ["--environment", config.environment]
+            started.append(start_process(home, "serve", arguments, home.serving, detached=True))
+        chosen = declare(client, file, name, active=True)
+        model = client.call(OverviewService.status, StatusRequest(chosen)).models[0]
+        if model.champion is None and model.job is None:
+            version = train_and_wait(client, chosen, quiet=as_json)
+            if not as_json:
+                print_version(version)
+        _report(session, chosen, as_json)
+        if not detach:
+            _wait_until_stopped(started)
+    except BaseException:
+        _stop(started)
+        raise
+    if not detach:
+        _stop(started)
+
+
+def _report(session: Session, name: str, as_json: bool) -> None:
+    server, serving = session.home.server(), session.home.serving()
+    urls = {
+        "pages": server.url if server else None,
+        "predict": f"{serving.url}/v1/predict/{name}" if serving else None,
+        "labels": f"{serving.url}/v1/labels/{name}" if serving else None,
+    }
+    if as_json:
+        print_json({"model": name, **urls})
+        return
+    for noun, url in urls.items():
+        click.echo(f"{noun:8} {url or 'not running'}")
+
+
+def _wait_until_stopped(started: list[subprocess.Popen[bytes]]) -> None:
+    click.echo("the loop runs; Ctrl-C stops it")
+    stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while not stopped:
+        time.sleep(0.2)
+        for process in started:
+            if process.poll() is not None:
+                raise click.ClickException(
+                    f"a process ended with code {process.returncode}; its log is in run/"
+                )
+
+
+def _stop(started: list[subprocess.Popen[bytes]]) -> None:
+    for process in reversed(started):
+        process.terminate()
+    for process in started:
+        try:
+            process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -1,0 +1,165 @@
+"""Wires everything: each service receives what it needs, and nothing reaches for more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from holdfast.base import audit, events, jobs, lineage, simulation
+from holdfast.base.audit_service import AuditService
+from holdfast.base.blobs import Blobs
+from holdfast.base.clock import Clock
+from holdfast.base.context import system_context
+from holdfast.base.events import Event, EventDispatcher
+from holdfast.base.home import Home
+from holdfast.base.jobs import JobService
+from holdfast.base.ledger import Ledger, Migration
+from holdfast.base.simulation import ClockService
+from holdfast.data import store as data_store
+from holdfast.data.service import DataService
+from holdfast.features import store as features_store
+from holdfast.features.service import FeatureService
+from holdfast.loop import store as loop_store
+from holdfast.loop.actions import Actions
+from holdfast.loop.controller import Controller
+from holdfast.loop.overview import OverviewService
+from holdfast.loop.service import LoopService
+from holdfast.loop.trace import TraceService
+from holdfast.loop.training_jobs import TRAIN, TrainingJobs
+from holdfast.monitoring import store as monitoring_store
+from holdfast.monitoring.service import MonitoringService
+from holdfast.registry import store as registry_store
+from holdfast.registry.service import RegistryService
+from holdfast.rollout import store as rollout_store
+from holdfast.rollout.service import RolloutService
+from holdfast.serving import store as serving_store
+from holdfast.serving.service import REVISED, DeploymentService
+from holdfast.tracking import store as tracking_store
+from holdfast.tracking.service import TrackingService
+from holdfast.training.launcher import Launcher
+from holdfast.training.service import TrainingService
+
+MIGRATIONS: tuple[Migration, ...] = (
+    *events.MIGRATIONS,
+    *lineage.MIGRATIONS,
+    *audit.MIGRATIONS,
+    *jobs.MIGRATIONS,
+    *simulation.MIGRATIONS,
+    *tracking_store.MIGRATIONS,
+    *data_store.MIGRATIONS,
+    *features_store.MIGRATIONS,
+    *registry_store.MIGRATIONS,
+    *rollout_store.MIGRATIONS,
+    *serving_store.MIGRATIONS,
+    *monitoring_store.MIGRATIONS,
+    *loop_store.MIGRATIONS,
+)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Every service of a server, and what drives them."""
+
+    events: EventDispatcher
+    jobs: JobService
+    clock: ClockService
+    tracking: TrackingService
+    data: DataService
+    features: FeatureService
+    registry: RegistryService
+    rollouts: RolloutService
+    deployments: DeploymentService
+    monitoring: MonitoringService
+    loop: LoopService
+    overview: OverviewService
+    trace: TraceService
+    audit: AuditService
+    launcher: Launcher
+
+    def doors(self) -> list[Any]:
+        """The services whose operations the API serves."""
+        return [
+            self.jobs,
+            self.clock,
+            self.tracking,
+            self.data,
+            self.features,
+            self.registry,
+            self.rollouts,
+            self.deployments,
+            self.monitoring,
+            self.loop,
+            self.overview,
+            self.trace,
+            self.audit,
+        ]
+
+
+def compose(
+    home: Home,
+    ledger: Ledger,
+    clock: Clock,
+    *,
+    settle: Callable[[], bool],
+    wake: Callable[[], None],
+    rng: Random | None = None,
+) -> Services:
+    """Builds the services of a home.
+
+    Args:
+        settle: decides and does what is due now, for a simulated clock.
+        wake: tells the runtime that something was submitted.
+        rng: where ids and salts come from; by default seeded from the operating system.
+    """
+    from holdfast.serving.log import PredictionLog
+
+    rng = rng or Random(os.urandom(16))
+    blobs = Blobs(home.blobs)
+    log = PredictionLog(home)
+    job_service = JobService(ledger, clock)
+    launcher = Launcher(max(1, (os.cpu_count() or 2) // 2), standby=True)
+    tracking = TrackingService(ledger)
+    data = DataService(ledger)
+    features = FeatureService(ledger)
+    registry = RegistryService(ledger, blobs, clock)
+    training = TrainingService(ledger, blobs, clock, home, data, features, tracking, registry, launcher)
+    rollouts = RolloutService(ledger, clock)
+    deployments = DeploymentService(ledger, blobs, clock, home, registry, features, rng)
+    monitoring = MonitoringService(ledger, blobs, clock, registry, log)
+    actions = Actions(registry, rollouts, deployments)
+    controller = Controller(ledger, clock, registry, rollouts, deployments, log, monitoring, actions, rng)
+    loop = LoopService(
+        ledger, blobs, clock, job_service, registry, rollouts, deployments, actions, controller, rng, wake
+    )
+    job_service.handle(TRAIN, TrainingJobs(ledger, data, registry, training, deployments, log))
+    return Services(
+        events=_listen(EventDispatcher(ledger), deployments),
+        jobs=job_service,
+        clock=ClockService(ledger, clock, settle),
+        tracking=tracking,
+        data=data,
+        features=features,
+        registry=registry,
+        rollouts=rollouts,
+        deployments=deployments,
+        monitoring=monitoring,
+        loop=loop,
+        overview=OverviewService(ledger, clock, job_service, registry, rollouts, deployments, monitoring),
+        trace=TraceService(ledger, tracking, data, features, registry, deployments),
+        audit=AuditService(ledger),
+        launcher=launcher,
+    )
+
+
+def _listen(dispatcher: EventDispatcher, deployments: DeploymentService) -> EventDispatcher:
+    """Whatever revises a deployment, its file follows, after a crash in between too."""
+
+    def publish(event: Event) -> None:
+        context = system_context(event.project)
+        deployments.publish(context, event.payload["environment"], event.payload["name"])
+
+    dispatcher.listen("publish-deployment", {REVISED}, publish)
+    return dispatcher
