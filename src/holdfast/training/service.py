@@ -32,7 +32,13 @@ from holdfast.tracking.service import TrackingService
 from holdfast.training.child import TASK
 from holdfast.training.errors import TrainingFailedError
 from holdfast.training.launcher import Launcher, read_result
-from holdfast.training.records import TrainCommand, TrainingFailure, TrainingOutcome, TrainingTask
+from holdfast.training.records import (
+    ProductionModel,
+    TrainCommand,
+    TrainingFailure,
+    TrainingOutcome,
+    TrainingTask,
+)
 
 __all__ = ["TrainCommand", "TrainingService"]
 
@@ -114,6 +120,14 @@ class TrainingService:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
+
+    def production_model(self, context: Context, name: str, version: int) -> ProductionModel:
+        """A version as `TrainCommand.production` wants it, with the instant up to which it has seen the table."""
+        with self._ledger.read() as reader:
+            found = self._registry.version_in(reader, context, name, version)
+            table, _, number = found.dataset.removeprefix("data/").rpartition("@")
+            dataset = self._data.dataset(reader, context, table, int(number))
+        return ProductionModel(version, found.signature, found.files, dataset.as_of_at)
 
     def begin(self, transaction: Transaction, context: Context, command: TrainCommand) -> Run:
         """Begins the command's run; a run that has begun stays as it is."""
@@ -271,6 +285,7 @@ def _version_draft(
         contract_digest=contract_digest,
         profile=outcome.profile,
         bundle=command.bundle,
+        entry=command.entry,
         spec=command.declaration,
         feature_views=tuple(view.urn for view in views),
         history=outcome.history,
