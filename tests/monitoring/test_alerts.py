@@ -9,7 +9,7 @@ import msgspec
 from holdfast.monitoring.alerts import follow
 from holdfast.monitoring.records import Alert, Check, Finding
 
-BAD = Finding("temp", "drifting", "temp is drifting")
+BAD = Finding("temp", "drifting", "temp is drifting", effect=0.4)
 FINE = Finding("wind", "ok", "wind shows no change")
 
 
@@ -48,12 +48,27 @@ def test_it_takes_two_in_a_row_to_resolve() -> None:
     once = follow(opened(), check("ok", 2), check("drifting", 1))
     assert once.resolved is once.updated is None
     twice = follow(opened(), check("ok", 3), check("ok", 2)).resolved
-    assert twice is not None and twice.resolved_at == 3 and twice.resolution.startswith("ok twice in a row")
+    assert (
+        twice is not None and twice.resolved_at == 3 and twice.resolution.startswith("cleared twice in a row")
+    )
 
 
 def test_insufficient_data_resolves_nothing() -> None:
     step = follow(opened(), check("insufficient data", 3), check("insufficient data", 2))
     assert step.resolved is None
+
+
+def unsure(number: int, detectable: float, subject: str = "temp") -> Check:
+    finding = Finding(subject, "insufficient data", "no clear change", minimum_detectable_effect=detectable)
+    return msgspec.structs.replace(check("insufficient data", number), findings=(FINE, finding))
+
+
+def test_a_change_that_would_have_been_seen_again_is_over() -> None:
+    assert follow(opened(), unsure(3, 0.3), unsure(2, 0.3)).resolved is not None
+    assert follow(opened(), unsure(3, 0.3, "all columns"), check("ok", 2)).resolved is not None
+    assert follow(opened(), unsure(3, 0.5), unsure(2, 0.3)).resolved is None
+    assert follow(opened(), unsure(3, 0.3), unsure(2, 0.5)).resolved is None
+    assert follow(opened(), unsure(3, 0.3, "wind"), unsure(2, 0.3)).resolved is None
 
 
 def test_a_new_version_ends_the_alert_of_the_old_and_may_open_its_own() -> None:

@@ -61,7 +61,7 @@ def test_a_shift_opens_one_alert_that_ends_when_it_is_over(world: World) -> None
     assert 10 < opened <= 17
     assert 20 < resolved <= 30
     assert alert.findings[0].subject == "temp"
-    assert alert.resolution.startswith("ok twice in a row")
+    assert alert.resolution.startswith("cleared twice in a row")
     assert world.service.get_alert(CONTEXT, GetAlertRequest(alert.number)) == alert
     assert events(world) == ["monitoring.alert_opened", "monitoring.alert_resolved"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.monitoring.records import PROBLEMS, Alert, Check, Finding
+from holdfast.monitoring.records import EVERYTHING, PROBLEMS, Alert, Check, Finding
 
 
 class AlertStep(msgspec.Struct, frozen=True):
@@ -18,8 +18,10 @@ class AlertStep(msgspec.Struct, frozen=True):
 def follow(alert: Alert | None, check: Check, previous: Check | None) -> AlertStep:
     """The step from the open alert of this kind (or None), a new check, and the check before it.
 
-    An alert opens with the first check that finds a problem, is kept up to date while it lasts, and ends when the
-    check was ok twice in a row or looks at another version. Where data is insufficient nothing changes.
+    An alert opens with the first check that finds a problem, is kept up to date while it lasts, and ends when two
+    checks in a row clear it or when another version is checked. A check clears an alert when it is ok, and also
+    when it could not say "ok" of everything but would have seen the change that raised the alert. Where the data
+    could not have shown that, nothing changes.
     """
     resolved = None
     if alert is not None and alert.version != check.version:
@@ -29,10 +31,26 @@ def follow(alert: Alert | None, check: Check, previous: Check | None) -> AlertSt
         if alert is None:
             return AlertStep(resolved=resolved, opened=_open(check))
         return AlertStep(updated=_update(alert, check))
-    twice = previous is not None and previous.version == check.version and previous.state == check.state
-    if alert is not None and check.state == "ok" and twice:
-        return AlertStep(resolved=_resolve(alert, check, f"ok twice in a row: {check.message}"))
+    comparable = previous is not None and previous.version == check.version
+    if alert is not None and comparable and all(_clears(each, alert) for each in (check, previous) if each):
+        return AlertStep(resolved=_resolve(alert, check, f"cleared twice in a row: {check.message}"))
     return AlertStep(resolved=resolved)
+
+
+def _clears(check: Check, alert: Alert) -> bool:
+    if check.state == "ok":
+        return True
+    if check.state in PROBLEMS:
+        return False
+    said = {finding.subject: finding for finding in check.findings}
+    return all(_would_show(said.get(each.subject) or said.get(EVERYTHING), each) for each in alert.findings)
+
+
+def _would_show(now: Finding | None, alarming: Finding) -> bool:
+    """Whether the change that raised an alert would have been seen again if it were still there."""
+    if now is None or now.minimum_detectable_effect is None or alarming.effect is None:
+        return False
+    return now.minimum_detectable_effect <= abs(alarming.effect)
 
 
 def _open(check: Check) -> Alert:

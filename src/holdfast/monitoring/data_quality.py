@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.monitoring.records import CheckState, Finding, MonitorPolicy
+from holdfast.monitoring.records import EVERYTHING, CheckState, Finding, MonitorPolicy
 from holdfast.profiles.records import CategoricalColumn, NumericColumn, Profile
 from holdfast.statistics.power import minimum_detectable_effect
 from holdfast.statistics.significance import adjust_p_values, share_p_value
@@ -12,9 +12,6 @@ from holdfast.statistics.significance import adjust_p_values, share_p_value
 # By how much a share of rows must have grown to count. Ranges inferred from training data are narrower promises
 # than types and presence, so more is borne there.
 LARGEST_GROWTH = {"missing": 0.02, "new categories": 0.02, "outside range": 0.05, "rejected": 0.02}
-
-# "ok" is said only where a growth of this size would have been found.
-GROWTH_TO_EXCLUDE = 0.1
 
 
 class _Share(msgspec.Struct, frozen=True):
@@ -111,7 +108,12 @@ def _state(
         return "insufficient data"
     if growth > largest and p_value <= policy.alpha:
         return "violated"
-    return "ok" if detectable <= GROWTH_TO_EXCLUDE else "insufficient data"
+    return "ok" if detectable <= _to_exclude(policy) else "insufficient data"
+
+
+def _to_exclude(policy: MonitorPolicy) -> float:
+    """The growth of a share that must have been visible where "ok" is said."""
+    return max(policy.effect, 0.1)
 
 
 def _sentence(share: _Share) -> str:
@@ -131,9 +133,9 @@ def _nothing(policy: MonitorPolicy, reference: Profile, current: Profile) -> Fin
     detectable = minimum_detectable_effect(
         reference.row_count, current.row_count, alpha=policy.alpha / columns, measure="share_difference"
     )
-    enough = current.row_count >= policy.min_rows and detectable <= GROWTH_TO_EXCLUDE
+    enough = current.row_count >= policy.min_rows and detectable <= _to_exclude(policy)
     return Finding(
-        subject="all columns",
+        subject=EVERYTHING,
         state="ok" if enough else "insufficient data",
         message=f"no faulty value in {current.row_count} rows; a share of {detectable:.1%} would have been seen",
         minimum_detectable_effect=detectable,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from holdfast.base.clock import DAY_US
-from holdfast.monitoring.records import CheckState, Finding, MonitorPolicy
+from holdfast.monitoring.records import EVERYTHING, CheckState, Finding, MonitorPolicy
 from holdfast.profiles.records import Profile
 from holdfast.registry.baseline import Baseline
 from holdfast.statistics.drift import Comparison, compare_categorical, compare_numeric
@@ -70,7 +70,7 @@ def _too_few(policy: MonitorPolicy, reference: Profile, current: Profile) -> Fin
         else "no change would have been seen"
     )
     return Finding(
-        subject="all columns",
+        subject=EVERYTHING,
         state="insufficient data",
         message=f"{current.row_count} rows of the {policy.min_rows} needed; {smallest}",
         minimum_detectable_effect=detectable,

@@ -16,6 +16,9 @@ AlertState = Literal["open", "resolved"]
 # The states of a check that a person or the loop should know of.
 PROBLEMS: tuple[CheckState, ...] = ("drifting", "degraded", "violated")
 
+# The subject of a finding that speaks of all columns together.
+EVERYTHING = "all columns"
+
 
 class MonitorPolicy(msgspec.Struct, frozen=True):
     """What a model is watched with; the defaults need no set-up.
