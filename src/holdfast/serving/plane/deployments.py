@@ -134,15 +134,25 @@ class Deployments:
             loaded = self._load(file)
         except FileNotFoundError:
             return
-        except (HoldfastError, OSError) as error:
-            if self.problems.get(name) != str(error):
-                logger.error("%s: the new revision cannot be loaded: %s", name, error)
-            self.problems[name] = str(error)
-            self._retry_s[name] = time.monotonic() + _RETRY_S
+        except Exception as error:
+            self._keep_present(name, error)
             return
         self.current[name] = loaded
         self.problems.pop(name, None)
         logger.info("%s runs revision %d (epoch %d)", name, file.revision, file.epoch)
+
+    def _keep_present(self, name: str, error: Exception) -> None:
+        """A revision that cannot be loaded changes nothing but what is said of it, and is tried again."""
+        problem = str(error) if isinstance(error, HoldfastError) else f"{type(error).__name__}: {error}"
+        if self.problems.get(name) != problem:
+            logger.error(
+                "%s: the new revision cannot be loaded: %s",
+                name,
+                problem,
+                exc_info=not isinstance(error, HoldfastError),
+            )
+        self.problems[name] = problem
+        self._retry_s[name] = time.monotonic() + _RETRY_S
 
     def _load(self, file: DeploymentFile) -> LoadedDeployment:
         before = self.current.get(file.name)

@@ -15,7 +15,7 @@ from holdfast.serving.plane.errors import RequestError, TooLargeError
 from holdfast.serving.plane.loaded import LoadedDeployment
 from holdfast.serving.plane.moments import Moments, RequestIds, moment
 from holdfast.serving.plane.requests import ROWS_MOST, decode, shown
-from holdfast.serving.records import LabelFrame, RejectionFrame
+from holdfast.serving.records import LabelFrame, RejectionFrame, ServedVersion
 
 _PREDICTION_ID = re.compile(r"p_[A-Za-z0-9_.\-]{1,64}\.\d{1,6}")
 
@@ -78,14 +78,15 @@ class LabelTaker:
             raise RequestError("labels is empty", hint="send at least one label", field="labels")
         if len(labels) > ROWS_MOST:
             raise TooLargeError(f"labels holds {len(labels)}, at most {ROWS_MOST} fit", field="labels")
-        binary = deployment.champion().served.signature.task == "binary"
-        key = deployment.champion().served.key
+        champion = deployment.champion()
+        binary = champion.served.signature.task == "binary"
+        by_time = champion.has_times or deployment.features is not None or self._moments.simulated
         ids: list[str] = []
         values: list[float] = []
         known_at: list[Micros] = []
         for number, label in enumerate(labels):
             place = f"labels[{number}]"
-            ids.append(_identity(label, key, place))
+            ids.append(_identity(label, champion.served, place, by_time=by_time))
             values.append(_value(label, place, binary=binary))
             known_at.append(self._moments.of_label(label.at, f"{place}.at"))
         at = max(known_at)
@@ -93,7 +94,8 @@ class LabelTaker:
         return LabelFrame(at, received_at, ids, values, known_at)
 
 
-def _identity(label: Label, key: tuple[str, ...], place: str) -> str:
+def _identity(label: Label, served: ServedVersion, place: str, *, by_time: bool) -> str:
+    key = served.key
     if label.id is not None:
         if label.time is not None or label.entity is not None:
             raise RequestError(
@@ -106,16 +108,19 @@ def _identity(label: Label, key: tuple[str, ...], place: str) -> str:
                 field=f"{place}.id",
             )
         return label.id
-    if label.time is None:
+    if label.time is None or not by_time:
+        other = f", or its time{' and entity (' + ', '.join(key) + ')' if key else ''}" if by_time else ""
         raise RequestError(
             f"{place} does not say which prediction it is about",
-            hint="send the prediction's id, or its time" + (f" and entity ({', '.join(key)})" if key else ""),
+            hint=f"send the prediction's id{other}",
             field=f"{place}.id",
         )
-    return entity_id(moment(label.time, f"{place}.time"), _key_values(label.entity or {}, key, place))
+    return entity_id(moment(label.time, f"{place}.time"), _key_values(label.entity or {}, served, place))
 
 
-def _key_values(entity: dict[str, Any], key: tuple[str, ...], place: str) -> list[Any]:
+def _key_values(entity: dict[str, Any], served: ServedVersion, place: str) -> list[Any]:
+    """The key as the contract has it: a number sent as 3 and as 3.0 is the same entity."""
+    key = served.key
     if set(entity) != set(key):
         expected = f"the key {', '.join(key)}" if key else "nothing: the table has no key"
         raise RequestError(
@@ -123,7 +128,11 @@ def _key_values(entity: dict[str, Any], key: tuple[str, ...], place: str) -> lis
             hint=f"it must hold {expected}",
             field=f"{place}.entity",
         )
-    return [entity[name] for name in key]
+    types = {field.name: field.type for field in served.contract.fields}
+    return [
+        float(entity[name]) if types.get(name) == "float" and type(entity[name]) is int else entity[name]
+        for name in key
+    ]
 
 
 def _value(label: Label, place: str, *, binary: bool) -> float:

@@ -50,6 +50,11 @@ class LoadedVersion:
         self._select = _selector(served, self.decoder)
         self._time_index = _time_index(served, self.decoder)
 
+    @property
+    def has_times(self) -> bool:
+        """Whether a request itself carries the event time of its rows."""
+        return self._time_index is not None
+
     def times(self, columns: Sequence[Sequence[Any]]) -> list[Micros]:
         """The event time of each row where the request carries it; empty where that is the request's own time."""
         if self._time_index is None:
@@ -59,7 +64,7 @@ class LoadedVersion:
     def matrix(self, columns: Sequence[Sequence[Any]], looked_up: LookedUp) -> Matrix:
         """The model's matrix of decoded request columns and looked-up features."""
         if looked_up:
-            columns = [*columns, *(column for view in self.served.views for column in looked_up[view.name])]
+            columns = [*columns, *(column for view in self.views for column in looked_up[view.urn])]
         return self._encoder.encode(self._select(columns))
 
     def predict(self, matrix: Matrix) -> list[float]:
