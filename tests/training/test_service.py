@@ -105,6 +105,7 @@ def test_a_command_becomes_a_version_with_its_whole_lineage(world: World) -> Non
     run = world.tracking.get_run(ANN, GetRunRequest("a" * 32))
     assert (run.status, run.experiment, run.datasets) == ("finished", "demand", ("data/sales@1",))
     assert run.metrics == version.metrics
+    assert "note was left out" in run.tags["warnings"]
     assert run.code is not None
     assert run.code.bundle == version.bundle
     with world.ledger.read() as reader:

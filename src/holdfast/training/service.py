@@ -232,6 +232,7 @@ class TrainingService:
             outcome.code,
             outcome.environment,
             outcome.artifacts,
+            {"warnings": "; ".join(outcome.warnings)} if outcome.warnings else {},
         )
         run = self._tracking.finish_run(transaction, context, command.run_id, result, at)
         for view in views:
