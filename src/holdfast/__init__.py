@@ -15,10 +15,10 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+from holdfast.base.version import VERSION as __version__  # noqa: F401
+
 # A constant of our own, which type checkers know: importing `typing` would double the time of `import holdfast`.
 TYPE_CHECKING = False
-
-__version__ = "0.1.0"
 
 _PUBLIC = {
     "Params": "holdfast.training.training_set",

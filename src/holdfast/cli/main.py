@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-import holdfast
 from holdfast.base.encoding import to_json
 from holdfast.base.errors import HoldfastError
+from holdfast.base.version import VERSION
 from holdfast.cli.session import Session
 
 _COMMANDS = {
@@ -48,7 +48,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(holdfast.__version__, prog_name="holdfast")
+@click.version_option(VERSION, prog_name="holdfast")
 @click.option("--home", envvar="HOLDFAST_HOME", help="Where everything lives (default ~/.holdfast).")
 @click.option("--project", envvar="HOLDFAST_PROJECT", help="The project to act in (default: default).")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

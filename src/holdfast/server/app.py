@@ -12,17 +12,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import holdfast
 from holdfast.api.openapi import openapi
 from holdfast.api.routes import error_response, routes
 from holdfast.base.errors import NotFoundError
+from holdfast.base.version import VERSION
 from holdfast.server.compose import Services
 from holdfast.server.guard import Guard
 
 
 def build_app(services: Services, on_request: Callable[[], None]) -> ASGIApp:
     """The application; `on_request` is told of each request, so that an idle server can leave."""
-    described = msgspec.json.encode(openapi(services.doors(), holdfast.__version__))
+    described = msgspec.json.encode(openapi(services.doors(), VERSION))
 
     async def health(request: Request) -> Response:
         return Response(b'{"status": "ok"}', media_type="application/json")
