@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 
 import polars as pl
 import pytest

@@ -110,19 +110,20 @@ def test_the_standby_takes_the_next_job_and_another_takes_its_place(tmp_path: Pa
     launcher = Launcher(1, standby=True)
     try:
         launcher.warm()
+        first = launcher._standby
         pids: list[int] = []
-        for name in ("first", "second"):
-            (tmp_path / name).mkdir()
-            outcome = launcher.run(job(tmp_path / name), pids.append)
-            assert isinstance(outcome, TrainingOutcome), outcome
-        assert len(set(pids)) == 2
-        waiting = launcher._standby
-        assert waiting is not None
-        assert waiting.pid not in pids
-        os.killpg(waiting.pid, signal.SIGKILL)
-        waiting.wait()
-        (tmp_path / "third").mkdir()
-        assert isinstance(launcher.run(job(tmp_path / "third")), TrainingOutcome)
+        (tmp_path / "first").mkdir()
+        outcome = launcher.run(job(tmp_path / "first"), pids.append)
+        assert isinstance(outcome, TrainingOutcome), outcome
+        second = launcher._standby
+        assert first is not None
+        assert second is not None
+        assert pids == [first.pid]
+        assert second.pid != first.pid
+        os.killpg(second.pid, signal.SIGKILL)
+        second.wait()
+        (tmp_path / "second").mkdir()
+        assert isinstance(launcher.run(job(tmp_path / "second")), TrainingOutcome)
     finally:
         launcher.close()
     assert launcher._standby is None

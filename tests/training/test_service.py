@@ -141,15 +141,21 @@ def test_recording_is_all_or_nothing(world: World, monkeypatch: pytest.MonkeyPat
     def explode(*arguments: Any) -> Any:
         raise RuntimeError("in the middle")
 
-    with monkeypatch.context() as patched:
+    command = world.command("a" * 32)
+    with world.training.job_folder(command.run_id) as folder:
+        world.ledger.write(lambda tx: world.training.begin(tx, ANN, command))
+        world.training.build_task(command, (), folder)
+        outcome = world.training.execute(folder)
+    assert isinstance(outcome, TrainingOutcome), outcome
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError):
         patched.setattr(world.registry, "register", explode)
-        with pytest.raises(RuntimeError):
-            world.train(world.command("a" * 32))
-    assert [count(world.ledger, table) for table in ("dataset_version", "feature_view", "model_version")] == [
-        0
-    ] * 3
+        world.training.record_outcome(ANN, command, outcome)
+    tables = ("dataset_version", "feature_view", "model_version")
+    assert [count(world.ledger, table) for table in tables] == [0, 0, 0]
     assert world.tracking.get_run(ANN, GetRunRequest("a" * 32)).status == "running"
-    assert world.train(world.command("a" * 32)).version == 1
+    first = world.training.record_outcome(ANN, command, outcome)
+    assert world.training.record_outcome(ANN, command, outcome) == first
+    assert [count(world.ledger, table) for table in tables] == [1, 1, 1]
 
 
 def test_a_failure_stays_with_the_run(world: World) -> None:
