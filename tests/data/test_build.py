@@ -171,6 +171,13 @@ def test_a_corrected_label_counts_once_and_last(tmp_path: Path, blobs: Blobs) ->
     assert base.rows == frame.height == 5
 
 
+def test_one_feed_may_hold_a_label_and_its_correction(tmp_path: Path, blobs: Blobs) -> None:
+    spec = msgspec.structs.replace(SPEC, drop=())
+    entries = [("p_a.0", 1, 41.0, "2011-01-02T04"), ("p_a.0", 1, 40.0, "2011-01-02T02")]
+    draft = build_dataset(spec, TIME, blobs, LATER, None, None, [feed_file(tmp_path, "f.parquet", *entries)])
+    assert read_parts(draft.parts, blobs).collect()["cnt"].to_list() == [41.0]
+
+
 def test_a_logged_row_without_a_time_is_left_out_and_counted(tmp_path: Path, blobs: Blobs) -> None:
     base = version_of(
         build_dataset(SPEC, TIME, blobs, parse_time("2011-01-02"), write(rows(), tmp_path), None, [])

@@ -28,7 +28,7 @@ from holdfast.features.online.store import PendingInput
 from holdfast.features.records import FeatureView, FeatureViewSpec
 
 START = parse_time("2011-01-01")
-TTL_HOURS, LOOKBACK_HOURS = 5, 3
+TTL_HOURS, LOOKBACK_HOURS = 5, 4
 CONTRACT = Contract(
     "rides",
     1,
@@ -42,12 +42,12 @@ CONTRACT = Contract(
 
 
 def demand(rides: pl.LazyFrame) -> pl.LazyFrame:
-    """The last count and the sum of the last hours, known one hour later."""
+    """The last count and the sum of the last hours, both ends included, known one hour later."""
     return rides.sort("time").select(
         pl.col("time") + pl.duration(hours=1),
         "city",
         last=pl.col("cnt"),
-        total=pl.col("cnt").rolling_sum_by("time", f"{LOOKBACK_HOURS}h").over("city"),
+        total=pl.col("cnt").rolling_sum_by("time", f"{LOOKBACK_HOURS - 1}h", closed="both").over("city"),
     )
 
 
@@ -250,10 +250,10 @@ def test_seeding_continues_from_a_history_once(
     table: OnlineTable, store: OnlineStore, tmp_path: Path
 ) -> None:
     assert table.seed(history_file(tmp_path, range(8)), "blob 1") == 8
-    assert store.lookup(DEMAND, [("a",)], at(8)) == [(7.0, 18.0)]
+    assert store.lookup(DEMAND, [("a",)], at(8)) == [(7.0, 22.0)]
     assert table.seed(history_file(tmp_path, range(8)), "blob 1") == 0
     feed(table, 8, "a", 100.0, known=9)
-    assert store.lookup(DEMAND, [("a",)], at(9)) == [(100.0, 113.0)]
+    assert store.lookup(DEMAND, [("a",)], at(9)) == [(100.0, 118.0)]
 
 
 def test_seeding_never_overwrites_what_serving_learned(
@@ -266,7 +266,7 @@ def test_seeding_never_overwrites_what_serving_learned(
     table.set_views([*VIEWS, (newer, demand)])
     table.seed(history_file(tmp_path, range(7)), "blob 2")
     for view in (DEMAND, newer):
-        assert store.lookup(view, [("a",)], at(8)) == [(70.0, 135.0)]
+        assert store.lookup(view, [("a",)], at(8)) == [(70.0, 139.0)]
 
 
 def test_seeding_that_fails_leaves_nothing(store: OnlineStore, tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_killed_processes_lose_nothing_and_see_each_other(tmp_path: Path) -> Non
     ]
     assert [child.wait(60) for child in children] == [-signal.SIGKILL] * 2
     store = OnlineStore(tmp_path)
-    assert store.lookup(DEMAND, [("a",)], at(41)) == [(39.0, 39.0 + 38 + 37)]
+    assert store.lookup(DEMAND, [("a",)], at(41)) == [(39.0, 39.0 + 38 + 37 + 36)]
     assert OnlineTable(store, CONTRACT, "at", VIEWS).on_labels(["p_a0.0"], [5.0], [at(41)]).matched == 1
     store.close()
 

@@ -21,7 +21,6 @@ from holdfast.features.online.packing import digest_key
 from holdfast.features.online.store import OnlineTransaction
 
 _KEPT_FRAMES = 64
-_KEPT_ROWS_LEAST = 32
 
 _Added = list[tuple[Micros, bytes, dict[str, Any]]]
 
@@ -68,10 +67,9 @@ class Histories:
             frame = frame.slice(int(frame[TIME].to_physical().search_sorted(from_at, "left")))
         else:
             frame = self._frame(transaction.history(group, from_at))
-        if frame.height >= _KEPT_ROWS_LEAST:
-            self._kept[group] = (stamp, frame)
-            if len(self._kept) > _KEPT_FRAMES:
-                self._kept.popitem(last=False)
+        self._kept[group] = (stamp, frame)
+        if len(self._kept) > _KEPT_FRAMES:
+            self._kept.popitem(last=False)
         return frame
 
     def group(self, grouping: Sequence[str], entity: Sequence[Any]) -> bytes:
