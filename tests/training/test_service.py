@@ -100,6 +100,7 @@ def test_a_command_becomes_a_version_with_its_whole_lineage(world: World) -> Non
         "gated",
         "schedule",
     )
+    assert version.entry == "model.py"
     contract = from_json(world.blobs.read(version.contract_digest), Contract)
     assert contract.urn == "sales@1"
     run = world.tracking.get_run(ANN, GetRunRequest("a" * 32))

@@ -170,6 +170,7 @@ class VersionDraft(msgspec.Struct, frozen=True):
     history: str | None = None
     gates: tuple[GateResult, ...] = ()
     trained_because: str = ""
+    entry: str = ""
 
 
 class DailyLoss(msgspec.Struct, frozen=True, array_like=True):
