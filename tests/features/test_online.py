@@ -179,6 +179,13 @@ def test_ttl_is_inclusive(table: OnlineTable, store: OnlineStore) -> None:
     assert store.lookup(DEMAND, [("a",)], at(1 + TTL_HOURS) + 1) == [None]
 
 
+def test_the_oldest_row_that_a_usable_value_needs_is_kept(table: OnlineTable, store: OnlineStore) -> None:
+    feed(table, 0, "a", 1.0, known=1)
+    feed(table, 3, "a", 3.0, known=4)
+    feed(table, 1, "a", 10.0, known=4 + TTL_HOURS)
+    assert store.lookup(DEMAND, [("a",)], at(4 + TTL_HOURS)) == [(3.0, 14.0)]
+
+
 def test_a_label_is_seen_at_once_and_in_every_table_of_the_process(store: OnlineStore) -> None:
     one, two = (OnlineTable(store, CONTRACT, "at", VIEWS) for _ in range(2))
     for hour in range(50):

@@ -53,7 +53,6 @@ class Histories:
             self._added.setdefault(group, []).append((time, row_id, row))
         else:
             transaction.append(group, time, row_id, row, replace=True)
-            self._kept.pop(group, None)
         return new
 
     def frame(self, transaction: OnlineTransaction, group: bytes, from_at: Micros) -> pl.DataFrame:
