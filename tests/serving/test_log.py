@@ -154,7 +154,7 @@ def test_a_following_reader_pays_nothing_when_nothing_is_new(
     reader = PredictionLog(home)
     cursor = reader.read_since(KEY, None).cursor
     monkeypatch.setattr(
-        "holdfast.serving.log.read_segment", lambda *_: pytest.fail("it read the segment again")
+        "holdfast.serving.log_reader.iterate_segment", lambda *_: pytest.fail("it read the segment again")
     )
     assert reader.read_since(KEY, cursor).cursor == cursor
 

@@ -20,7 +20,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +39,7 @@ OPEN, CLOSED = ".open", ".closed"
 SEGMENT_BYTES = 64 << 20
 SEGMENT_AGE_S = 3600.0
 
+_FRAMES_AT_ONCE = 4_096
 _HEADER = struct.Struct("<II")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Frame).decode
@@ -202,25 +203,45 @@ def read_segment(path: Path, offset: int = 0) -> tuple[list[tuple[int, Frame]], 
     Raises:
         OSError: when the file cannot be read.
     """
+    frames: list[tuple[int, Frame]] = []
+    end = max(offset, len(MAGIC))
+    for some, reached in iterate_segment(path, offset):
+        frames += some
+        end = reached
+    return frames, end
+
+
+def iterate_segment(path: Path, offset: int = 0) -> Iterator[tuple[list[tuple[int, Frame]], int]]:
+    """`read_segment` a few thousand frames at a time.
+
+    A decoded frame takes ten times its bytes. Whoever condenses each part before taking the next stays in memory
+    that the processor has at hand, which is several times faster for a large segment.
+    """
     start = max(offset, len(MAGIC))
     with path.open("rb") as handle:
         if handle.read(len(MAGIC)) != MAGIC:
-            return [], start
+            return
         handle.seek(start)
         data = handle.read()
-    frames, end = decode_frames(data)
-    if end < len(data) and path.suffix == CLOSED:
-        logger.warning("%s ends in %d bytes that are no frame", path, len(data) - end)
-    return [(start + at, frame) for at, frame in frames], start + end
+    position = 0
+    while True:
+        frames, position = decode_frames(data, position, _FRAMES_AT_ONCE)
+        if not frames:
+            break
+        yield [(start + at, frame) for at, frame in frames], start + position
+    if position < len(data) and path.suffix == CLOSED:
+        logger.warning("%s ends in %d bytes that are no frame", path, len(data) - position)
 
 
-def decode_frames(data: bytes) -> tuple[list[tuple[int, Frame]], int]:
-    """The whole frames at the beginning of `data` with their offsets, and how many bytes they take."""
+def decode_frames(
+    data: bytes, position: int = 0, most: int | None = None
+) -> tuple[list[tuple[int, Frame]], int]:
+    """Whole frames of `data` from `position` on, at most so many, with their offsets, and where they end."""
     frames: list[tuple[int, Frame]] = []
     add, unpack, checksum, decode = frames.append, _HEADER.unpack_from, zlib.crc32, _decode
-    view, position, limit = memoryview(data), 0, len(data) - _HEADER.size
+    view, limit = memoryview(data), len(data) - _HEADER.size
     try:
-        while position <= limit:
+        while position <= limit and len(frames) != most:
             length, expected = unpack(data, position)
             begin = position + 8
             payload = view[begin : begin + length]
@@ -246,8 +267,8 @@ def recover(spool: Path) -> list[Path]:
             if path.name.startswith("."):
                 path.unlink()
                 continue
-            frames, end = read_segment(path)
-            if frames:
+            end = max((reached for _, reached in iterate_segment(path)), default=0)
+            if end:
                 os.ftruncate(descriptor, end)
             closed.append(path.rename(path.with_suffix(CLOSED)))
         except (BlockingIOError, FileNotFoundError):

@@ -115,13 +115,7 @@ class Predictor:
         )
 
     def _answer(self, deployment: LoadedDeployment, asked: Asked, started_ns: int) -> Answered:
-        file = deployment.file
-        if asked.version is None:
-            variant, propensity = assign(file.salt, asked.request_id, file.variants)
-            number, role = variant.version, str(variant.role)
-        else:
-            number, role, propensity = asked.version, "pinned", 1.0
-        version = deployment.version(number)
+        version, role, propensity = _assigned(deployment, asked)
         columns, flags = asked.decode_rows(version)
         rows = len(columns[0])
         if rows > ROWS_MOST:
@@ -131,29 +125,19 @@ class Predictor:
         store = deployment.features
         inputs = _as_rows(version, columns) if store is not None else []
         times = version.times(columns) if store is None else store.times(inputs)
-        looked_up = _NOTHING
-        features: list[list[float | None]] = []
-        outputs: list[float] = []
-        failure: UnavailableError | None = None
-        try:
-            if store is not None:
-                looked_up = store.look_up(version.views, version.decoder.names, columns, asked.at, _NOTHING)
-            matrix = version.matrix(columns, looked_up)
-            features = matrix.tolist()
-            outputs = version.predict(matrix)
-        except UnavailableError as error:
-            failure = error
+        scored = _score(deployment, version, columns, asked.at)
+        failure = scored.failure
         frame = PredictionFrame(
             asked.request_id,
             asked.at,
             asked.at,
-            file.revision,
-            number,
+            deployment.file.revision,
+            version.number,
             role,
             propensity,
             columns,
-            features,
-            outputs if failure is None else [None] * rows,  # type: ignore[arg-type]
+            scored.features,
+            scored.outputs if failure is None else [None] * rows,  # type: ignore[arg-type]
             (time.perf_counter_ns() - started_ns) // 1_000,
             False,
             flags,
@@ -162,12 +146,12 @@ class Predictor:
         )
         deployment.writer.append_prediction(frame)
         if deployment.shadows:
-            self._shadow(deployment, asked, version, frame, looked_up)
+            self._shadow(deployment, asked, version, frame, scored.looked_up)
         if failure is not None:
             raise failure
         if store is not None:
             store.remember(asked.request_id, asked.at, inputs)
-        return Answered(version, asked.request_id, outputs)
+        return Answered(version, asked.request_id, scored.outputs)
 
     def _shadow(
         self,
@@ -183,7 +167,11 @@ class Predictor:
             seen = looked_up
             if deployment.features is not None:
                 names = version.decoder.names
-                seen = deployment.features.look_up(version.views, names, columns, asked.at, looked_up)
+                try:
+                    seen = deployment.features.look_up(version.views, names, columns, asked.at, looked_up)
+                except UnavailableError:
+                    logger.exception("a shadow of %s has no features", deployment.file.name)
+                    continue
             self._shadows.submit(
                 ShadowRequest(
                     deployment,
@@ -207,6 +195,40 @@ class Predictor:
         deployment.writer.append(
             [RejectionFrame(request_id, at, at, error.error_code, str(error), error.field)]
         )
+
+
+class _Scored(NamedTuple):
+    """What the model made of a request, or why it could not."""
+
+    looked_up: LookedUp
+    features: list[list[float | None]]
+    outputs: list[float]
+    failure: UnavailableError | None
+
+
+def _assigned(deployment: LoadedDeployment, asked: Asked) -> tuple[LoadedVersion, str, float]:
+    """The version that answers, its role, and the probability with which it was chosen."""
+    if asked.version is not None:
+        return deployment.version(asked.version), "pinned", 1.0
+    variant, propensity = assign(deployment.file.salt, asked.request_id, deployment.file.variants)
+    return deployment.versions[variant.version], variant.role, propensity
+
+
+def _score(
+    deployment: LoadedDeployment, version: LoadedVersion, columns: list[list[Any]], at: Micros
+) -> _Scored:
+    """Looks up, encodes and predicts; a failure keeps what was known before it."""
+    looked_up: LookedUp = _NOTHING
+    features: list[list[float | None]] = []
+    store = deployment.features
+    try:
+        if store is not None:
+            looked_up = store.look_up(version.views, version.decoder.names, columns, at, _NOTHING)
+        matrix = version.matrix(columns, looked_up)
+        features = matrix.tolist()
+        return _Scored(looked_up, features, version.predict(matrix), None)
+    except UnavailableError as error:
+        return _Scored(looked_up, features, [], error)
 
 
 def _as_rows(version: LoadedVersion, columns: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from holdfast.base.home import Home, ProcessLock, ServerInfo
 
 if TYPE_CHECKING:
     from holdfast.serving.plane.app import Application
-    from holdfast.serving.plane.worker import PlaneSettings
+    from holdfast.serving.plane.settings import PlaneSettings
     from holdfast.serving.spool import Durability
 
 _KILL_TIMEOUT_S = 5
@@ -59,7 +59,7 @@ def run(
     from granian.log import LogLevels
     from granian.server.mp import MPServer
 
-    from holdfast.serving.plane.worker import PlaneSettings
+    from holdfast.serving.plane.settings import PlaneSettings
 
     _require_loopback(host)
     lock = _claim(home)

@@ -7,8 +7,6 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-
 from holdfast.base.clock import SystemClock
 from holdfast.base.home import Home
 from holdfast.serving.plane.deployments import Deployments
@@ -16,22 +14,12 @@ from holdfast.serving.plane.labels import LabelTaker
 from holdfast.serving.plane.moments import Moments, RequestIds
 from holdfast.serving.plane.open_inference import OpenInference
 from holdfast.serving.plane.predict import Predictor
+from holdfast.serving.plane.settings import PlaneSettings
 from holdfast.serving.plane.shadow import Shadows
-from holdfast.serving.spool import Durability, recover
+from holdfast.serving.spool import recover
 
 _POOL_THREADS = 4
 _TOKEN_BYTES = 4
-
-
-class PlaneSettings(msgspec.Struct, frozen=True):
-    """All that a worker needs to know; it travels to the worker's process."""
-
-    home: str
-    project: str
-    environment: str
-    simulated: bool
-    parent: int
-    durability: Durability = "process"
 
 
 class Worker:
