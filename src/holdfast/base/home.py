@@ -98,6 +98,8 @@ class Home:
                 f"the home {self.root} already has a running {role} process{where}",
                 hint="use it, stop it, or name another home with --home",
             )
+        # What a killed process announced must not be taken for this one's address before it has its own.
+        (self.run / f"{role}.json").unlink(missing_ok=True)
         return lock
 
 

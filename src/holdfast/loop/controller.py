@@ -7,6 +7,7 @@ rollout; then monitoring; then the question whether to train again.
 from __future__ import annotations
 
 from random import Random
+from typing import TYPE_CHECKING
 
 from holdfast.base import jobs, urn
 from holdfast.base.clock import Clock, Micros
@@ -23,9 +24,11 @@ from holdfast.registry.service import RegistryService
 from holdfast.rollout.policy import decide
 from holdfast.rollout.records import Rollout, Verdict
 from holdfast.rollout.service import RolloutService
-from holdfast.serving.log import DeploymentKey, PredictionLog
-from holdfast.serving.records import Deployment
+from holdfast.serving.records import Deployment, DeploymentKey
 from holdfast.serving.service import DeploymentService
+
+if TYPE_CHECKING:
+    from holdfast.serving.log import PredictionLog
 
 
 class Controller:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from holdfast.base import urn
 from holdfast.base.blobs import digest_of
 from holdfast.base.clock import Micros
 from holdfast.base.context import Context
@@ -22,11 +23,13 @@ from holdfast.data.service import DataService
 from holdfast.loop import store
 from holdfast.loop.errors import UndeclaredModelError
 from holdfast.loop.records import LoopSpec
-from holdfast.registry.service import RegistryService
-from holdfast.serving.log import DeploymentKey, PredictionLog
+from holdfast.serving.records import DeploymentKey
 from holdfast.serving.service import DeploymentService
-from holdfast.training.records import ProductionModel
+from holdfast.training.errors import TrainingFailedError
 from holdfast.training.service import TrainCommand, TrainingService
+
+if TYPE_CHECKING:
+    from holdfast.serving.log import PredictionLog
 
 TRAIN = "train"
 
@@ -48,14 +51,12 @@ class TrainingJobs:
         self,
         ledger: Ledger,
         data: DataService,
-        registry: RegistryService,
         training: TrainingService,
         deployments: DeploymentService,
         log: PredictionLog,
     ) -> None:
         self._ledger = ledger
         self._data = data
-        self._registry = registry
         self._training = training
         self._deployments = deployments
         self._log = log
@@ -71,13 +72,35 @@ class TrainingJobs:
         command = self._command(context, declaration, job.spec)
         with self._training.job_folder(command.run_id) as folder:
             feed = self._write_feed(context, declaration.spec, command, folder)
-            version = self._training.train(context, command, feed, folder, tell_pid)
+            try:
+                version = self._training.train(context, command, feed, folder, tell_pid)
+            except TrainingFailedError as error:
+                self._record_failure(context, declaration.spec, command, str(error))
+                raise
         return {
             "model": version.name,
             "version": version.version,
             "run_id": version.run_id,
             "stage": version.stage,
         }
+
+    def _record_failure(self, context: Context, spec: LoopSpec, command: TrainCommand, reason: str) -> None:
+        """A failed training is a decision too: the champion stays."""
+        self._ledger.write(
+            lambda tx: store.add_decision(
+                tx,
+                context,
+                model=spec.model.name,
+                environment=spec.environment,
+                kind="training failed",
+                subject=urn.run(command.run_id),
+                rule=command.because,
+                reason=reason,
+                evidence={"run": command.run_id},
+                reversal="",
+                at=command.as_of_at,
+            )
+        )
 
     def _declaration(self, context: Context, name: str) -> store.Declaration:
         with self._ledger.read() as reader:
@@ -105,14 +128,12 @@ class TrainingJobs:
             because=spec["because"],
             declaration=to_json(declaration.spec),
             base=latest if latest is not None and _still_grows(latest, model.table) else None,
-            production=self._production(context, declaration.name, champion),
+            production=(
+                None
+                if champion is None
+                else self._training.production_model(context, declaration.name, champion)
+            ),
         )
-
-    def _production(self, context: Context, name: str, champion: int | None) -> ProductionModel | None:
-        if champion is None:
-            return None
-        version = self._registry.version(context, name, champion)
-        return ProductionModel(champion, version.signature, version.files)
 
     def _write_feed(
         self, context: Context, spec: LoopSpec, command: TrainCommand, folder: Path

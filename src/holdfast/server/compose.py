@@ -134,7 +134,7 @@ def compose(
     loop = LoopService(
         ledger, blobs, clock, job_service, registry, rollouts, deployments, actions, controller, rng, wake
     )
-    job_service.handle(TRAIN, TrainingJobs(ledger, data, registry, training, deployments, log))
+    job_service.handle(TRAIN, TrainingJobs(ledger, data, training, deployments, log))
     return Services(
         events=_listen(EventDispatcher(ledger), deployments),
         jobs=job_service,
