@@ -13,7 +13,8 @@ from polars.testing import assert_frame_equal
 
 from holdfast.base.home import Home
 from holdfast.serving.entity_labels import entity_id
-from holdfast.serving.log import DeploymentKey, LogBatch, PredictionLog
+from holdfast.serving.log import DeploymentKey, PredictionLog
+from holdfast.serving.log_reader import LogBatch
 from holdfast.serving.records import Frame, LabelFrame, PredictionFrame, RejectionFrame, SchemaFrame
 from holdfast.serving.spool import SpoolWriter, deployment_folder
 

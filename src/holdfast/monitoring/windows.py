@@ -23,7 +23,7 @@ from holdfast.monitoring.records import LossSums, Window
 from holdfast.profiles.algebra import merge
 from holdfast.profiles.build import build_profile
 from holdfast.profiles.records import Profile
-from holdfast.serving.log import LogBatch
+from holdfast.serving.log_reader import LogBatch
 from holdfast.statistics.metrics import BINARY, METRICS, row_losses
 
 # A label that comes later than this after its prediction is no longer joined: the narrow copy must end somewhere.

@@ -8,7 +8,6 @@ shipped and when the reader restarts. Rows are ordered by (at, shadow, segment, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,20 +18,9 @@ from holdfast.serving.records import DeploymentKey, SegmentManifest
 if TYPE_CHECKING:
     import polars as pl
 
-    from holdfast.serving.log_reader import LogReader
+    from holdfast.serving.log_reader import LogBatch, LogReader
 
-__all__ = ["DeploymentKey", "LogBatch", "PredictionLog"]
-
-
-@dataclass(frozen=True)
-class LogBatch:
-    """What is new since a cursor. The columns of `predictions` are those of `log_frames.PREDICTION_COLUMNS`, then
-    `input.<field>` and `feature.<column>`; within one batch each (prediction_id, shadow) occurs once."""
-
-    predictions: pl.DataFrame
-    labels: pl.DataFrame
-    rejections: pl.DataFrame
-    cursor: dict[str, int]
+__all__ = ["DeploymentKey", "PredictionLog"]
 
 
 class PredictionLog:

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +21,6 @@ from holdfast.base.clock import Micros
 from holdfast.base.encoding import to_json
 from holdfast.base.home import Home
 from holdfast.serving.entity_labels import EntityIndex
-from holdfast.serving.log import LogBatch
 from holdfast.serving.log_frames import (
     LABEL_COLUMNS,
     Rows,
@@ -36,6 +36,17 @@ from holdfast.serving.spool import iterate_segment
 
 _PREDICTIONS, _LABELS, _REJECTIONS = "predictions.parquet", "labels.parquet", "rejections.parquet"
 _ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class LogBatch:
+    """What is new since a cursor. The columns of `predictions` are those of `log_frames.PREDICTION_COLUMNS`, then
+    `input.<field>` and `feature.<column>`; within one batch each (prediction_id, shadow) occurs once."""
+
+    predictions: pl.DataFrame
+    labels: pl.DataFrame
+    rejections: pl.DataFrame
+    cursor: dict[str, int]
 
 
 class LogReader:
