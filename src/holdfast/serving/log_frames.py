@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,10 @@ REJECTION_COLUMNS: dict[str, Any] = {
 }
 _OF_REQUEST = (
     "request_id", "at", "received_at", "revision", "version", "role", "shadow", "propensity", "latency_us",
-    "error", "flags",
+    "error",
 )  # fmt: skip
+
+_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True)
@@ -112,11 +115,11 @@ def _predictions(entries: list[tuple[int, PredictionFrame]], schema: SchemaFrame
     counts = np.array([len(frame.outputs) for frame in frames])
     of_request = pl.DataFrame(
         {
-            **{name: [getattr(frame, name) for frame in frames] for name in _OF_REQUEST},
+            **{name: list(map(attrgetter(name), frames)) for name in _OF_REQUEST},
             "_offset": [offset for offset, _ in entries],
         },
         schema={**{name: PREDICTION_COLUMNS[name] for name in _OF_REQUEST}, "_offset": pl.Int64},
-    )
+    ).with_columns(_flags(frames))
     if (counts != 1).any():
         of_request = of_request[np.repeat(np.arange(len(frames)), counts)]
     row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -131,10 +134,23 @@ def _predictions(entries: list[tuple[int, PredictionFrame]], schema: SchemaFrame
     )
 
 
+def _flags(frames: list[PredictionFrame]) -> pl.Series:
+    """The flags of each request. Polars builds a list column value by value, so they travel as one text each."""
+    joined = pl.Series(
+        "flags", [_SEPARATOR.join(frame.flags) if frame.flags else None for frame in frames], pl.String
+    )
+    split = (
+        pl.when(pl.col("flags").is_null())
+        .then(pl.lit([], dtype=pl.List(pl.String)))
+        .otherwise(pl.col("flags").str.split(_SEPARATOR))
+    )
+    return joined.to_frame().select(split.alias("flags")).to_series()
+
+
 def _inputs(frames: list[PredictionFrame], schema: SchemaFrame) -> list[pl.Series]:
     columns = [frame.inputs for frame in frames]
     return [
-        _series(f"input.{name}", list(chain.from_iterable(column[position] for column in columns)))
+        _series(f"input.{name}", list(chain.from_iterable(map(itemgetter(position), columns))))
         for position, name in enumerate(schema.inputs)
     ]
 

@@ -223,6 +223,8 @@ def test_kill_minus_9_loses_nothing_that_was_acknowledged(home: Home, kill: Call
         # A worker's death fails only the requests of the connections it had, perhaps none of these.
         assert load.failures or kill is kill_a_worker
         logged_once(home, load)
+        # Whoever takes the dead one's place closes what it left.
+        wait(lambda: list(home.spool.rglob("*.closed")))
         shipped = sum(item.predictions for item in PredictionLog(home).ship(KEY))
         assert shipped > 0
         logged_once(home, load)
