@@ -25,6 +25,7 @@ from holdfast.features.service import FeatureService
 from holdfast.loop import store as loop_store
 from holdfast.loop.actions import Actions
 from holdfast.loop.controller import Controller
+from holdfast.loop.counterfactual import CounterfactualService
 from holdfast.loop.overview import OverviewService
 from holdfast.loop.service import LoopService
 from holdfast.loop.trace import TraceService
@@ -58,6 +59,23 @@ MIGRATIONS: tuple[Migration, ...] = (
     *loop_store.MIGRATIONS,
 )
 
+# The services that have operations, for whoever describes the API without a ledger.
+SERVICE_TYPES: tuple[type, ...] = (
+    JobService,
+    ClockService,
+    TrackingService,
+    DataService,
+    FeatureService,
+    RegistryService,
+    RolloutService,
+    DeploymentService,
+    MonitoringService,
+    LoopService,
+    OverviewService,
+    TraceService,
+    AuditService,
+)
+
 
 @dataclass(frozen=True)
 class Services:
@@ -76,26 +94,13 @@ class Services:
     loop: LoopService
     overview: OverviewService
     trace: TraceService
+    counterfactual: CounterfactualService
     audit: AuditService
     launcher: Launcher
 
     def doors(self) -> list[Any]:
         """The services whose operations the API serves."""
-        return [
-            self.jobs,
-            self.clock,
-            self.tracking,
-            self.data,
-            self.features,
-            self.registry,
-            self.rollouts,
-            self.deployments,
-            self.monitoring,
-            self.loop,
-            self.overview,
-            self.trace,
-            self.audit,
-        ]
+        return [value for value in vars(self).values() if isinstance(value, SERVICE_TYPES)]
 
 
 def compose(
@@ -149,6 +154,7 @@ def compose(
         loop=loop,
         overview=OverviewService(ledger, clock, job_service, registry, rollouts, deployments, monitoring),
         trace=TraceService(ledger, tracking, data, features, registry, deployments),
+        counterfactual=CounterfactualService(ledger, blobs, registry, log),
         audit=AuditService(ledger),
         launcher=launcher,
     )
