@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -131,6 +130,8 @@ def describe(error: BaseException, folder: Path | None = None) -> str:
 
 def installed_packages() -> dict[str, str]:
     """Names and versions of every installed distribution."""
+    from importlib import metadata
+
     return {
         distribution.metadata["Name"]: distribution.version
         for distribution in metadata.distributions()

@@ -9,10 +9,8 @@ from typing import Any
 
 import click
 
-from holdfast.base.encoding import to_json
 from holdfast.base.errors import HoldfastError
 from holdfast.base.version import VERSION
-from holdfast.cli.session import Session
 
 _COMMANDS = {
     "abort": "holdfast.cli.rollouts",
@@ -58,6 +56,8 @@ def cli(context: click.Context, home: str | None, project: str | None, debug: bo
 
     Begin with `holdfast demo`, or `holdfast up FILE` for a model of your own.
     """
+    from holdfast.cli.session import Session
+
     context.obj = Session(home=home, project=project, debug=debug)
 
 
@@ -94,6 +94,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _fail(message: str, code: int, envelope: Any = None) -> None:
     if envelope is not None:
+        from holdfast.base.encoding import to_json
+
         click.echo(to_json(envelope))
     click.echo(f"holdfast: {message}", err=True)
     sys.exit(code)

@@ -6,7 +6,6 @@ starts a server in the background where there is none; it leaves by itself when 
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,14 +13,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from holdfast.base.client import Client
 from holdfast.base.config import Config, load
 from holdfast.base.context import Context, local_context
 from holdfast.base.errors import HoldfastError, RemoteError, UnavailableError
 from holdfast.base.home import Home
 
 if TYPE_CHECKING:
+    import subprocess
+
     import msgspec
+
+    from holdfast.base.client import Client
 
 S = TypeVar("S")
 RequestT = TypeVar("RequestT", bound="msgspec.Struct")
@@ -57,6 +59,8 @@ class Session:
         """Asks the running server, or reads the ledger where none runs."""
         info = self.home.server()
         if info is not None:
+            from holdfast.base.client import Client
+
             return Client(info.url, self.context).call(verb, request)
         found: ResponseT = self._read_locally(verb, request)
         return found
@@ -71,6 +75,8 @@ class Session:
         Raises:
             UnavailableError: it did not start.
         """
+        from holdfast.base.client import Client
+
         info = self.home.server()
         if info is None:
             start_server(self.home, ["--port", "0", "--idle-exit", str(_IDLE_EXIT_S)], detached=True)
@@ -107,6 +113,8 @@ def start_process(
     home: Home, role: str, arguments: list[str], probe: Callable[[], object], *, detached: bool
 ) -> subprocess.Popen[bytes]:
     """Starts `holdfast ROLE` with its output in `run/ROLE.log` and waits until `probe` finds it."""
+    import subprocess
+
     home.prepare()
     log = home.run / f"{role}.log"
     with log.open("wb") as output:
