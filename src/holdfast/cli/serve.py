@@ -7,7 +7,7 @@ import logging
 import click
 
 from holdfast.cli.output import environment_option
-from holdfast.cli.session import Session
+from holdfast.cli.session import Session, end_with
 
 
 @click.command()
@@ -22,13 +22,21 @@ from holdfast.cli.session import Session
     show_default=True,
     help="Domain time: the machine's, or the `at` of each request.",
 )
+@click.option("--parent", type=int, hidden=True, help="End when this process, which started it, ends.")
 @click.pass_obj
 def serve(
-    session: Session, host: str | None, port: int | None, workers: int | None, environment: str, clock: str
+    session: Session,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    environment: str,
+    clock: str,
+    parent: int | None,
 ) -> None:
     """Answer predictions and take labels; goes on while the server is down."""
     from holdfast.serving.plane.process import run
 
+    end_with(parent)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     config = session.config
     run(

@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from holdfast.cli.session import Session
+from holdfast.cli.session import Session, end_with
 
 
 @click.command()
@@ -20,7 +20,9 @@ from holdfast.cli.session import Session
     help="Domain time: the machine's, or one that a driver advances.",
 )
 @click.option("--from", "start", help="Where a new simulated clock starts, e.g. 2011-07-01T00:00:00Z.")
+@click.option("--seed", type=int, help="Make ids and traffic shares repeatable, on a simulated clock.")
 @click.option("--idle-exit", type=float, help="Leave after so many seconds with nothing to do.")
+@click.option("--parent", type=int, hidden=True, help="End when this process, which started it, ends.")
 @click.pass_obj
 def server(
     session: Session,
@@ -28,15 +30,19 @@ def server(
     port: int | None,
     clock: str,
     start: str | None,
+    seed: int | None,
     idle_exit: float | None,
+    parent: int | None,
 ) -> None:
     """Run the server of the home: ledger, loop, API and pages."""
     from holdfast.base.clock import parse_time
     from holdfast.base.errors import InvalidError
     from holdfast.server.process import run
 
-    if start is not None and clock != "simulated":
-        raise InvalidError("--from belongs to a simulated clock", hint="add --clock simulated")
+    for flag, value in (("--from", start), ("--seed", seed)):
+        if value is not None and clock != "simulated":
+            raise InvalidError(f"{flag} belongs to a simulated clock", hint="add --clock simulated")
+    end_with(parent)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     config = session.config
     run(
@@ -46,4 +52,5 @@ def server(
         simulated_from=parse_time(start or "2020-01-01T00:00:00Z") if clock == "simulated" else None,
         tick_seconds=config.tick_seconds,
         idle_exit_s=idle_exit,
+        seed=seed,
     )

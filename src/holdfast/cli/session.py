@@ -6,6 +6,7 @@ starts a server in the background where there is none; it leaves by itself when 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from holdfast.base.config import Config, load
 from holdfast.base.context import Context, local_context
 from holdfast.base.errors import HoldfastError, RemoteError, UnavailableError
-from holdfast.base.home import Home
+from holdfast.base.home import Home, ServerInfo
 
 if TYPE_CHECKING:
     import subprocess
@@ -110,24 +111,32 @@ def start_server(home: Home, arguments: list[str], *, detached: bool) -> subproc
 
 
 def start_process(
-    home: Home, role: str, arguments: list[str], probe: Callable[[], object], *, detached: bool
+    home: Home, role: str, arguments: list[str], probe: Callable[[], ServerInfo | None], *, detached: bool
 ) -> subprocess.Popen[bytes]:
-    """Starts `holdfast ROLE` with its output in `run/ROLE.log` and waits until `probe` finds it."""
+    """Starts `holdfast ROLE` with its output in `run/ROLE.log` and waits until `probe` finds it.
+
+    A `detached` process outlives this one; any other ends with it, even when this one is killed (on Linux).
+    Neither hears the Ctrl-C that is meant for this one.
+    """
     import subprocess
 
     home.prepare()
     log = home.run / f"{role}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "holdfast.cli.main", "--home", str(home.root), role, *arguments],
+            [
+                *(sys.executable, "-m", "holdfast.cli.main", "--home", str(home.root), role, *arguments),
+                *([] if detached else ["--parent", str(os.getpid())]),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=detached,
+            start_new_session=True,
         )
     deadline = time.monotonic() + _START_WITHIN_S
     while time.monotonic() < deadline:
-        if probe() is not None:
+        info = probe()
+        if info is not None and info.pid == process.pid:
             return process
         if process.poll() is not None:
             said = log.read_text(errors="replace").strip().splitlines()
@@ -138,6 +147,17 @@ def start_process(
         time.sleep(0.01)
     process.terminate()
     raise UnavailableError(f"the {role} did not answer within {_START_WITHIN_S:g} s", hint=f"look at {log}")
+
+
+def end_with(parent: int | None) -> None:
+    """Ends this process when the one that started it ends, where the system can do that; None: it goes on."""
+    if parent is None:
+        return
+    from holdfast.base.processes import die_with_parent
+
+    # The parent may have died before the kernel was asked.
+    if die_with_parent() and os.getppid() != parent:
+        sys.exit(1)
 
 
 def is_unreachable(error: HoldfastError) -> bool:

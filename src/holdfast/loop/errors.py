@@ -17,3 +17,9 @@ class NotDeployableError(ConflictError):
     """The version's gates did not pass, or it is quarantined."""
 
     code = "not_deployable"
+
+
+class NotReplayableError(ConflictError):
+    """The prediction log lacks what a version needs to score it again."""
+
+    code = "not_supported"

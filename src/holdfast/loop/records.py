@@ -146,3 +146,45 @@ class GetDecisionRequest(msgspec.Struct, frozen=True):
     """A decision by its number."""
 
     number: int
+
+
+class WithoutRetrainingRequest(msgspec.Struct, frozen=True):
+    """A model in an environment; `version` is the one that stays (default: the first champion), `from_at` the
+    first day that counts (default: all)."""
+
+    name: str
+    environment: str = "production"
+    version: int | None = None
+    from_at: Micros | None = None
+
+
+class DayWithout(msgspec.Struct, frozen=True):
+    """One UTC day: the labelled rows, and the mean loss of what was served and of what the version would have said."""
+
+    day_at: Micros
+    rows: int
+    served: float
+    never: float
+
+
+class WithoutRetraining(msgspec.Struct, frozen=True):
+    """The quality that was served beside that of one version left alone, over the same labelled rows.
+
+    `loop` and `never` are means of `metric` over all rows, `ratio` is loop / never. `ratio_ci95` is its 95%
+    interval by the moving-block bootstrap over days in blocks of `block_days`; None where there are too few days.
+    `predictions_logged` and `labels_joined` count the whole log, whatever `from_at` says.
+    """
+
+    name: str
+    environment: str
+    version: int
+    metric: str
+    days: tuple[DayWithout, ...] = ()
+    rows: int = 0
+    loop: float | None = None
+    never: float | None = None
+    ratio: float | None = None
+    ratio_ci95: tuple[float, float] | None = None
+    block_days: int = 0
+    predictions_logged: int = 0
+    labels_joined: int = 0

@@ -151,6 +151,22 @@ def decided(reader: Reader, context: Context, kind: DecisionKind, subject: str) 
     )
 
 
+def count_decisions(reader: Reader) -> int:
+    """How many decisions were taken in all projects."""
+    row = reader.one("SELECT COUNT(*) AS count FROM decision")
+    return int(row["count"]) if row else 0
+
+
+def first_champion(reader: Reader, context: Context, environment: str, model: str) -> int | None:
+    """The version that went live first, or None where none ever did."""
+    row = reader.one(
+        "SELECT subject FROM decision WHERE project = ? AND environment = ? AND model = ?"
+        " AND kind IN ('deploy', 'promote') ORDER BY number LIMIT 1",
+        (context.project, environment, model),
+    )
+    return int(row["subject"].rpartition("@")[2]) if row else None
+
+
 def last_training_at(reader: Reader, context: Context, model: str) -> Micros | None:
     """When the last training of a model was decided, by the loop or a person."""
     row = reader.one(

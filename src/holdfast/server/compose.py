@@ -160,6 +160,16 @@ def compose(
     )
 
 
+def seeded(ledger: Ledger, seed: int) -> Random:
+    """Where ids and salts come from in a simulation that must repeat.
+
+    Whatever takes an id is a decision. So a server that is started again on the same ledger, with one decision
+    more, does not give the same ids a second time.
+    """
+    with ledger.read() as reader:
+        return Random(f"{seed}:{loop_store.count_decisions(reader)}")
+
+
 def _listen(dispatcher: EventDispatcher, deployments: DeploymentService) -> EventDispatcher:
     """Whatever revises a deployment, its file follows, after a crash in between too."""
 

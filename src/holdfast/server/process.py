@@ -16,7 +16,7 @@ from holdfast.base.home import Home, ServerInfo
 from holdfast.base.ledger import SqliteLedger
 from holdfast.base.simulation import restore_clock
 from holdfast.server.app import build_app
-from holdfast.server.compose import MIGRATIONS, Services, compose
+from holdfast.server.compose import MIGRATIONS, Services, compose, seeded
 from holdfast.server.guard import is_loopback
 from holdfast.server.runtime import Runtime
 
@@ -33,12 +33,14 @@ def run(
     simulated_from: Micros | None = None,
     tick_seconds: float = 1.0,
     idle_exit_s: float | None = None,
+    seed: int | None = None,
 ) -> None:
     """Runs the server of a home until SIGTERM or SIGINT.
 
     Args:
         simulated_from: run on the persisted simulated clock, which starts here.
         idle_exit_s: leave after so long without a request, a job or an active model.
+        seed: makes run ids and salts repeatable; None takes them from the operating system.
 
     Raises:
         HomeError: another server runs, or the home cannot be used.
@@ -57,7 +59,14 @@ def run(
         try:
             clock: Clock = SystemClock() if simulated_from is None else restore_clock(ledger, simulated_from)
             runtime = Runtime(clock, tick_seconds)
-            services = compose(home, ledger, clock, settle=runtime.settle, wake=runtime.wake)
+            services = compose(
+                home,
+                ledger,
+                clock,
+                settle=runtime.settle,
+                wake=runtime.wake,
+                rng=None if seed is None else seeded(ledger, seed),
+            )
             runtime.start(services)
             try:
                 asyncio.run(_Answering(home, services, runtime, host, port).run(idle_exit_s))
@@ -126,6 +135,7 @@ class _Answering:
         host, port = self._address
         self._home.announce("server", ServerInfo(os.getpid(), f"http://{host}:{port}"))
         logger.info("listening on http://%s:%d", host, port)
+        self._runtime.prepare_training()
         while idle_exit_s is not None:
             await asyncio.sleep(min(1.0, idle_exit_s))
             idle = time.monotonic() - self._last_request > idle_exit_s

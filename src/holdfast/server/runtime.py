@@ -41,13 +41,17 @@ class Runtime:
         for context in contexts:
             services.loop.adopt_local_changes(context)
         services.deployments.publish_all(contexts)
-        services.launcher.warm()
         targets = [self._look] if self._simulated else [self._look, self._work]
         for target in targets:
             thread = threading.Thread(target=target, name=f"runtime{target.__name__}", daemon=True)
             thread.start()
             self._threads.append(thread)
         self.wake()
+
+    def prepare_training(self) -> None:
+        """Starts the child that waits for the next training; its imports take seconds of a small machine, so
+        this is called once the server answers."""
+        self._services.launcher.warm()
 
     def stop(self) -> None:
         """Ends the threads; a job under way is queued again at the next start."""
