@@ -77,6 +77,7 @@ class Controller:
             return
         version = self._registry.version(context, deployment.name, champion)
         self._monitoring.watch(context, deployment.environment, version, spec.monitor, now)
+        self._log.ship(DeploymentKey(context.project, deployment.environment, deployment.name))
 
     def _judge_rollout(self, context: Context, deployment: Deployment, now: Micros) -> bool:
         with self._ledger.read() as reader:

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 class CounterfactualService:
     """Replays what was served through a version that was replaced."""
 
-    def __init__(
-        self, ledger: Ledger, blobs: Blobs, registry: RegistryService, log: PredictionLog
-    ) -> None:
+    def __init__(self, ledger: Ledger, blobs: Blobs, registry: RegistryService, log: PredictionLog) -> None:
         self._ledger = ledger
         self._blobs = blobs
         self._registry = registry

@@ -18,9 +18,11 @@ from holdfast.base.errors import NotFoundError
 from holdfast.base.version import VERSION
 from holdfast.server.compose import Services
 from holdfast.server.guard import Guard
+from holdfast.ui.routes import page_routes
+from holdfast.ui.services import PageServices
 
 
-def build_app(services: Services, on_request: Callable[[], None]) -> ASGIApp:
+def build_app(services: Services, pages: PageServices, on_request: Callable[[], None]) -> ASGIApp:
     """The application; `on_request` is told of each request, so that an idle server can leave."""
     described = msgspec.json.encode(openapi(services.doors(), VERSION))
 
@@ -40,6 +42,7 @@ def build_app(services: Services, on_request: Callable[[], None]) -> ASGIApp:
             Route("/health", health),
             Route("/api/v1/openapi.json", description),
             *routes(services.doors()),
+            *page_routes(pages),
         ],
         exception_handlers={404: not_found, 405: not_found},
     )

@@ -42,6 +42,7 @@ from holdfast.tracking import store as tracking_store
 from holdfast.tracking.service import TrackingService
 from holdfast.training.launcher import Launcher
 from holdfast.training.service import TrainingService
+from holdfast.ui.services import PageServices
 
 MIGRATIONS: tuple[Migration, ...] = (
     *events.MIGRATIONS,
@@ -101,6 +102,22 @@ class Services:
     def doors(self) -> list[Any]:
         """The services whose operations the API serves."""
         return [value for value in vars(self).values() if isinstance(value, SERVICE_TYPES)]
+
+    def pages(self, clock: Clock, ledger: Ledger) -> PageServices:
+        """What the pages read from."""
+        return PageServices(
+            clock=clock,
+            jobs=self.jobs,
+            tracking=self.tracking,
+            data=self.data,
+            features=self.features,
+            registry=self.registry,
+            rollouts=self.rollouts,
+            deployments=self.deployments,
+            monitoring=self.monitoring,
+            loop=self.loop,
+            ledger=ledger,
+        )
 
 
 def compose(

@@ -19,6 +19,7 @@ from holdfast.server.app import build_app
 from holdfast.server.compose import MIGRATIONS, Services, compose, seeded
 from holdfast.server.guard import is_loopback
 from holdfast.server.runtime import Runtime
+from holdfast.ui.services import PageServices
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ def run(
             )
             runtime.start(services)
             try:
-                asyncio.run(_Answering(home, services, runtime, host, port).run(idle_exit_s))
+                pages = services.pages(clock, ledger)
+                asyncio.run(_Answering(home, services, pages, runtime, host, port).run(idle_exit_s))
             finally:
                 runtime.stop()
         finally:
@@ -100,7 +102,9 @@ def free_port(host: str, port: int) -> int:
 class _Answering:
     """The HTTP side of one server process."""
 
-    def __init__(self, home: Home, services: Services, runtime: Runtime, host: str, port: int) -> None:
+    def __init__(
+        self, home: Home, services: Services, pages: PageServices, runtime: Runtime, host: str, port: int
+    ) -> None:
         from granian.constants import Interfaces
         from granian.server.embed import Server
 
@@ -108,7 +112,7 @@ class _Answering:
         self._runtime = runtime
         self._address = (host, port)
         self._last_request = time.monotonic()
-        app = build_app(services, self._notice)
+        app = build_app(services, pages, self._notice)
         self._server = Server(
             app, host, port, interface=Interfaces.ASGI, websockets=False, log_enabled=False, runtime_threads=1
         )

@@ -1,0 +1,103 @@
+"""The evidence of a decision, whatever its shape, as names with values that a reader can check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.ui import urls
+from holdfast.ui.kit import Fact
+from holdfast.ui.kit.format import number, percent
+from holdfast.ui.words import counted
+
+_SHOWN = 12
+
+
+def facts(evidence: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """The facts of a decision's evidence: known shapes in words, anything else by its path."""
+    found: list[Fact] = []
+    for name, value in evidence.items():
+        found += _KNOWN[name](value) if name in _KNOWN else _plain(name, value)
+    return tuple(found[:_SHOWN])
+
+
+def relative(value: float | None) -> str:
+    """A relative change with its sign: `+8.2%`."""
+    if value is None:
+        return "–"
+    return f"{'+' if value > 0 else '−' if value < 0 else ''}{percent(abs(value))}"
+
+
+def relative_interval(interval: tuple[float, float] | list[float] | None) -> str:
+    """`−12% to +3%`, or what stands for an interval that could not be given."""
+    return f"{relative(interval[0])} to {relative(interval[1])}" if interval else "no interval"
+
+
+def _verdict(verdict: Mapping[str, Any]) -> list[Fact]:
+    found = []
+    if verdict.get("estimate") is not None:
+        spread = relative_interval(verdict.get("interval"))
+        found.append(Fact("loss against the champion", f"{relative(verdict['estimate'])} ({spread})"))
+    if verdict.get("rows"):
+        found.append(Fact("labelled rows", number(int(verdict["rows"]))))
+    if verdict.get("minimum_detectable_effect") is not None:
+        found.append(Fact("smallest change seen", percent(verdict["minimum_detectable_effect"])))
+    return found
+
+
+def _variants(evidence: Mapping[str, Any]) -> list[Fact]:
+    found = []
+    for role in ("champion", "candidate"):
+        one = evidence.get(role) or {}
+        if one.get("requests"):
+            errors = counted(int(one["errors"]), "error") if one.get("errors") else "no error"
+            name = f"{role} (version {one.get('version')})"
+            found.append(Fact(name, f"{counted(int(one['requests']), 'request')}, {errors}"))
+    paired = evidence.get("paired") or {}
+    if paired.get("pairs"):
+        found.append(Fact("labelled pairs", number(int(paired["pairs"]))))
+    return found
+
+
+def _gates(gates: list[Mapping[str, Any]]) -> list[Fact]:
+    return [Fact(str(gate.get("gate", "gate")), str(gate.get("state", ""))) for gate in gates]
+
+
+def _metrics(metrics: Mapping[str, float]) -> list[Fact]:
+    return [Fact(f"held-out {name}", number(float(value))) for name, value in list(metrics.items())[:3]]
+
+
+def _alerts(numbers: list[int]) -> list[Fact]:
+    return [Fact("because of", f"alert {one}", url=urls.alert(int(one))) for one in numbers]
+
+
+def _version(name: str) -> Any:
+    return lambda value: [Fact(name, f"version {value}")] if value else []
+
+
+_KNOWN: dict[str, Any] = {
+    "verdict": _verdict,
+    "evidence": _variants,
+    "gates": _gates,
+    "metrics": _metrics,
+    "alerts": _alerts,
+    "from": _version("from"),
+    "to": _version("back to"),
+    "new_labels": lambda value: [Fact("new labels", number(int(value)))],
+    "rollout": lambda value: [Fact("rollout", str(value), url=urls.rollout(int(value)))],
+    "job": lambda value: [],
+}
+
+
+def _plain(name: str, value: Any) -> list[Fact]:
+    """Anything else, nested names joined by a dot; lists are counted."""
+    label = name.replace("_", " ")
+    if value is None or value == "":
+        return []
+    if isinstance(value, Mapping):
+        return [fact for key, inner in value.items() for fact in _plain(f"{name}.{key}", inner)]
+    if isinstance(value, list):
+        return [Fact(label, f"{len(value)} entries")] if value else []
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [Fact(label, number(value))]
+    return [Fact(label, str(value))]

@@ -1,0 +1,75 @@
+"""What the pages read from: the services of a server, handed over by whoever composes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.base.clock import Clock
+    from holdfast.base.context import Context
+    from holdfast.base.jobs import JobService
+    from holdfast.base.ledger import Ledger
+    from holdfast.data.service import DataService
+    from holdfast.features.service import FeatureService
+    from holdfast.loop.overview import OverviewService
+    from holdfast.loop.service import LoopService
+    from holdfast.loop.trace import TraceService
+    from holdfast.monitoring.records import ModelHealthRequest, QualityPoint
+    from holdfast.monitoring.service import MonitoringService
+    from holdfast.registry.service import RegistryService
+    from holdfast.rollout.service import RolloutService
+    from holdfast.serving.service import DeploymentService
+    from holdfast.tracking.service import TrackingService
+
+
+class Counterfactual(Protocol):
+    """Answers what the quality would have been had the first version never been replaced."""
+
+    def without_retraining(self, context: Context, request: ModelHealthRequest) -> Sequence[QualityPoint]:
+        """The same days and labels as the quality of the model, scored by its first version."""
+        ...
+
+
+@dataclass(frozen=True)
+class PageServices:
+    """The services that pages read and whose verbs their forms call."""
+
+    clock: Clock
+    jobs: JobService
+    tracking: TrackingService
+    data: DataService
+    features: FeatureService
+    registry: RegistryService
+    rollouts: RolloutService
+    deployments: DeploymentService
+    monitoring: MonitoringService
+    loop: LoopService
+    ledger: Ledger
+    counterfactual: Counterfactual | None = None
+
+    @property
+    def overview(self) -> OverviewService:
+        """`holdfast status`, so that page and command say the same."""
+        from holdfast.loop.overview import OverviewService
+
+        return OverviewService(
+            self.ledger,
+            self.clock,
+            self.jobs,
+            self.registry,
+            self.rollouts,
+            self.deployments,
+            self.monitoring,
+        )
+
+    @property
+    def trace(self) -> TraceService:
+        """`holdfast trace`, so that page and command say the same."""
+        from holdfast.loop.trace import TraceService
+
+        return TraceService(
+            self.ledger, self.tracking, self.data, self.features, self.registry, self.deployments
+        )

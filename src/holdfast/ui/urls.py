@@ -1,0 +1,78 @@
+"""The addresses of all pages, built in one place; and the page of a URN."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+OVERVIEW = "/"
+DEPLOYMENTS = "/deployments"
+RUNS = "/runs"
+ALERTS = "/alerts"
+DECISIONS = "/decisions"
+ROLLOUTS = "/rollouts"
+DATASETS = "/datasets"
+JUMP = "/jump"
+
+
+def model(name: str) -> str:
+    return f"/models/{quote(name, safe='')}"
+
+
+def version(name: str, number: int) -> str:
+    return f"{model(name)}/versions/{number}"
+
+
+def deployment(environment: str, name: str) -> str:
+    return f"{DEPLOYMENTS}/{quote(environment, safe='')}/{quote(name, safe='')}"
+
+
+def run(run_id: str) -> str:
+    return f"{RUNS}/{quote(run_id, safe='')}"
+
+
+def alert(number: int) -> str:
+    return f"{ALERTS}/{number}"
+
+
+def decision(number: int) -> str:
+    return f"{DECISIONS}/{number}"
+
+
+def rollout(number: int) -> str:
+    return f"{ROLLOUTS}/{number}"
+
+
+def dataset(table: str, number: int) -> str:
+    return f"{DATASETS}/{quote(table, safe='')}/versions/{number}"
+
+
+def json_of(path: str) -> str:
+    """The address of the same page as data."""
+    return f"{path}.json"
+
+
+def with_query(path: str, **values: object) -> str:
+    return f"{path}?{urlencode({name: str(value) for name, value in values.items()})}"
+
+
+def of_urn(urn: str) -> str:
+    """The page of a URN, empty where that kind of thing has none.
+
+    Example:
+        >>> of_urn("registry/bike-demand@3"), of_urn("source/hour.csv")
+        ('/models/bike-demand/versions/3', '')
+    """
+    domain, _, rest = urn.partition("/")
+    name, _, number = rest.rpartition("@") if "@" in rest else (rest, "", "")
+    if domain == "registry":
+        return version(name, int(number)) if number.isdecimal() else model(rest)
+    if domain == "data" and number.isdecimal():
+        return dataset(name, int(number))
+    if domain == "serving" and "/" in name:
+        environment, _, served = name.partition("/")
+        return deployment(environment, served)
+    if domain == "tracking" and rest.startswith("run/"):
+        return run(rest.removeprefix("run/"))
+    kinds = {"monitoring/alert": alert, "loop/decision": decision, "rollout": rollout}
+    kind, _, tail = urn.rpartition("/")
+    return kinds[kind](int(tail)) if kind in kinds and tail.isdecimal() else ""
