@@ -1,5 +1,6 @@
 """Fixtures that tests of several domains share."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,3 +43,28 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         yield driver
     finally:
         driver.quit()
+
+
+# Kinds of tests (markers) that must not be skipped: CI sets it, so that a missing browser or missing data shows.
+_REQUIRED = {name for name in os.environ.get("HOLDFAST_REQUIRE", "").split(",") if name}
+_skipped_but_required: list[str] = []
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.skipped and _REQUIRED & {mark.name for mark in item.iter_markers()}:
+        _skipped_but_required.append(item.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _skipped_but_required and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name in _skipped_but_required:
+        terminalreporter.line(
+            f"FAILED {name} - skipped, but HOLDFAST_REQUIRE={','.join(sorted(_REQUIRED))}", red=True
+        )
