@@ -1,0 +1,1 @@
+"""What holdfast costs, measured beside the plainest program that does the same work, in the same run."""
