@@ -15,6 +15,7 @@ from holdfast.base.context import Context
 from holdfast.base.ledger import Ledger, Transaction
 from holdfast.loop import store
 from holdfast.loop.actions import Actions, Why, evidence_of
+from holdfast.loop.log_follower import LogFollower
 from holdfast.loop.policy import RetrainReason, RetrainState, decide_retraining, wants_retraining
 from holdfast.loop.records import LoopSpec
 from holdfast.loop.training_jobs import TRAIN, training_spec
@@ -52,6 +53,7 @@ class Controller:
         self._rollouts = rollouts
         self._deployments = deployments
         self._log = log
+        self._follower = LogFollower(log)
         self._monitoring = monitoring
         self._actions = actions
         self._rng = rng
@@ -63,7 +65,8 @@ class Controller:
             deployment = self._deployments.find(reader, context, spec.environment, declaration.name)
         if deployment is not None:
             self._monitor(context, spec, deployment, now)
-            if self._judge_rollout(context, deployment, now):
+            rollout = self._follow(context, deployment)
+            if rollout is not None and self._judge_rollout(context, rollout, now):
                 return 1
         if declaration.active and self._take_up(context, spec, deployment, now):
             return 1
@@ -79,11 +82,16 @@ class Controller:
         self._monitoring.watch(context, deployment.environment, version, spec.monitor, now)
         self._log.ship(DeploymentKey(context.project, deployment.environment, deployment.name))
 
-    def _judge_rollout(self, context: Context, deployment: Deployment, now: Micros) -> bool:
+    def _follow(self, context: Context, deployment: Deployment) -> Rollout | None:
+        """Takes in what is new in the log; returns the open rollout."""
         with self._ledger.read() as reader:
             rollout = self._rollouts.open_rollout(reader, context, deployment.environment, deployment.name)
-        if rollout is None:
-            return False
+            trained_at = store.last_training_at(reader, context, deployment.name)
+        key = DeploymentKey(context.project, deployment.environment, deployment.name)
+        self._follower.follow(key, rollout, trained_at or 0)
+        return rollout
+
+    def _judge_rollout(self, context: Context, rollout: Rollout, now: Micros) -> bool:
         verdict, why = self._verdict(context, rollout, now)
         if verdict.action == "hold" and _same(verdict, rollout.verdict):
             return False
@@ -93,7 +101,7 @@ class Controller:
 
         changed = self._ledger.write(apply)
         if changed:
-            self._deployments.publish(context, deployment.environment, deployment.name)
+            self._deployments.publish(context, rollout.environment, rollout.model)
         return changed
 
     def _verdict(self, context: Context, rollout: Rollout, now: Micros) -> tuple[Verdict, Why]:
@@ -102,8 +110,7 @@ class Controller:
         candidate = self._registry.version(context, rollout.model, rollout.candidate)
         key = DeploymentKey(context.project, rollout.environment, rollout.model)
         evidence = gather(
-            self._log.predictions(key),
-            self._log.labels(key),
+            *self._follower.evidence(key),
             rollout,
             self._metric(rollout, candidate),
             candidate.task,
@@ -203,7 +210,7 @@ class Controller:
         if wants_retraining(spec.retrain, state) is None:
             return False
         key = DeploymentKey(context.project, spec.environment, name)
-        labels = self._labels_since(key, state.last_trained_at, now)
+        labels = self._follower.labelled_since(key, state.last_trained_at, now)
         reason = decide_retraining(
             spec.retrain,
             RetrainState(now, state.last_trained_at, labels, state.open_alerts, state.busy),
@@ -212,11 +219,6 @@ class Controller:
             return False
         self._ledger.write(lambda tx: self._request(tx, context.as_loop(), spec, reason, labels, now))
         return True
-
-    def _labels_since(self, key: DeploymentKey, since: Micros, now: Micros) -> int:
-        """How many predictions got a label in (since, now]."""
-        known_at = self._log.labels(key).get_column("known_at")
-        return int(((known_at > since) & (known_at <= now)).sum())
 
     def _retrain_state(
         self, context: Context, spec: LoopSpec, deployment: Deployment, now: Micros
