@@ -87,7 +87,7 @@ class Histories:
     def _grown(self, kept: pl.DataFrame, added: _Added) -> pl.DataFrame:
         """The kept rows and the added ones in order; mostly the added ones are simply the newest."""
         new = self._frame(added)
-        both = pl.concat([kept, new])
+        both = pl.concat([kept, new], rechunk=True)
         later = len(added) == 1 and kept.height and new[TIME][0] > kept[TIME][-1]
         return both if later else both.sort(TIME, ROW_ID)
 

@@ -92,14 +92,20 @@ class OnlineTable:
         self._views = tuple(views)
 
     def on_predict(
-        self, prediction_ids: Sequence[str], request_at: Micros, rows: Sequence[dict[str, Any]]
+        self,
+        prediction_ids: Sequence[str],
+        request_at: Micros,
+        rows: Sequence[dict[str, Any]],
+        times: Sequence[Micros] | None = None,
     ) -> None:
         """Remembers the decoded input rows of one request until their labels come.
+
+        `times` are their event times, where the caller has asked for them already.
 
         Raises:
             TableError: the event time of a row cannot be computed, which makes the request invalid.
         """
-        times = self.event_times(rows)
+        times = self.event_times(rows) if times is None else times
         with self._store.write() as transaction:
             for row_id, time, row in zip(prediction_ids, times, rows, strict=True):
                 pending = PendingInput(time, row, self._alias(self._entity_label(time, row)))

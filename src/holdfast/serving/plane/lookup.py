@@ -111,9 +111,11 @@ class DeploymentFeatures:
         """
         return self._table.event_times(rows)
 
-    def remember(self, request_id: str, at: Micros, rows: Sequence[dict[str, Any]]) -> None:
+    def remember(
+        self, request_id: str, at: Micros, rows: Sequence[dict[str, Any]], times: Sequence[Micros]
+    ) -> None:
         """Keeps the inputs of an answered request until their labels come."""
-        self._table.on_predict([f"p_{request_id}.{row}" for row in range(len(rows))], at, rows)
+        self._table.on_predict([f"p_{request_id}.{row}" for row in range(len(rows))], at, rows, times)
 
     def push(self, labels: LabelFrame) -> None:
         """Brings the views up to date with accepted labels; when it returns, lookups see them.

@@ -150,7 +150,7 @@ class Predictor:
         if failure is not None:
             raise failure
         if store is not None:
-            store.remember(asked.request_id, asked.at, inputs)
+            store.remember(asked.request_id, asked.at, inputs, times)
         return Answered(version, asked.request_id, scored.outputs)
 
     def _shadow(

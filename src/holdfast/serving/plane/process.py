@@ -86,6 +86,8 @@ def run(
 
 def load_application(settings: PlaneSettings) -> Application:
     """What a worker's process runs first."""
+    # The frames of a request are small: spreading them over threads costs more than it gains.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     from holdfast.serving.plane.app import Application
     from holdfast.serving.plane.worker import Worker
 
