@@ -12,7 +12,8 @@ from bench.report import Figure, figure
 
 _ONE = "One request in flight: the way through the kernel and granian, twice, which the floor pays as well."
 _MANY = "One worker's interpreter: decoding by the contract, the log frame and its checksum, the answer."
-_CEILING = "The generator and a server that does nothing share the machine; a figure near this one measures the generator."
+_LATENCY = "The load is a closed loop: in the middle an answer takes connections / (requests a second)."
+_CEILING = "Generator and server share the machine; a figure near this one measures the generator."
 
 
 def figures(*, quick: bool) -> Iterator[Figure]:

@@ -93,7 +93,7 @@ def _server(repetitions: int) -> Iterator[Figure]:
         "MB",
         floor,
         aim="≤ 150 MB",
-        limit="Python, Starlette and the services; polars (about 60 MB) joins when the first model is watched.",
+        limit="Python, Starlette and the services; polars (about 50 MB) joins when the first model is watched.",
     )
     yield figure(
         "server memory with the warm training child",
