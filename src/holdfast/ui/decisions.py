@@ -19,7 +19,7 @@ from holdfast.ui.kit import Choice, Column, Fact, Row, badge, charts, table
 from holdfast.ui.kit.format import code_block, time_tag
 from holdfast.ui.page import PageRequest, View, head
 from holdfast.ui.services import PageServices
-from holdfast.ui.words import DECISION_STATUS, decision_title, sentence, stopped, subject_version, who
+from holdfast.ui.words import DECISION_STATUS, decision_title, reason, stopped, subject_version, who
 
 _DECISIONS_READ = 1000
 
@@ -61,7 +61,7 @@ def _row(item: Decision) -> Row:
         "status": badge(status) if (status := DECISION_STATUS[item.kind]) else None,
         "by": who(item.actor, item.actor_kind),
         "rule": item.rule,
-        "reason": prose(sentence(item.reason)),
+        "reason": prose(reason(item)),
         "at": item.decided_at,
     }
     return Row(cells, urls.decision(item.number))
@@ -76,7 +76,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         decision_title(decision),
         tab="Decisions",
         kind=f"Decision {decision.number}",
-        subtitle=stopped(sentence(decision.reason)),
+        subtitle=stopped(reason(decision)),
         status=DECISION_STATUS[decision.kind],
         urn=decision.urn,
         command=f"holdfast status {decision.model}",

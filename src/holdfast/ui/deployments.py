@@ -21,6 +21,7 @@ from holdfast.ui.kit import Column, Fact, Row, badge, charts, table
 from holdfast.ui.kit.format import code_block, relative_time, time_tag
 from holdfast.ui.outlook import rollout_next
 from holdfast.ui.page import PageRequest, View, head
+from holdfast.ui.quality import rows_by_day
 from holdfast.ui.services import PageServices
 from holdfast.ui.verdicts import verdict_plot
 from holdfast.ui.words import joined, sentence, who
@@ -104,7 +105,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "evidence": verdict_plot(rollout, data.rollout.verdicts) if rollout and data.rollout else None,
         "flash": flash_of(services, context, request, name),
         "traffic": _traffic(revision),
-        "rate": _rate(data.days),
+        "rate": _rate(data.days, page.now_at),
         "facts": _facts(deployment, page.now_at),
         "revisions": _revisions(data.revisions, request, page.now_at),
     }
@@ -168,16 +169,11 @@ def _percent(value: float) -> str:
     return f"{value:.0f}%"
 
 
-def _rate(days: list[QualityPoint]) -> Markup:
-    points = days[:-1]  # The day that is not over yet would look like a fall.
+def _rate(days: list[QualityPoint], now: Micros) -> Markup:
+    counts = rows_by_day(days, now)
+    at, rows = tuple(float(day) for day, _ in counts), tuple(float(count) for _, count in counts)
     return charts.line_chart(
-        [
-            charts.Series(
-                "predictions",
-                tuple(float(point.day_at) for point in points),
-                tuple(float(point.rows) for point in points),
-            )
-        ],
+        [charts.Series("predictions", at, rows)],
         title="Predictions a day",
         zero=True,
         height=150,

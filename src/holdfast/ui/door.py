@@ -67,7 +67,10 @@ class Door:
         return Route(path, submit, methods=["POST"])
 
     async def missing(self, request: Request) -> Response:
-        """The answer where there is no page."""
+        """The answer where there is no page; a slash too many at the end is forgiven."""
+        path = request.url.path
+        if path.endswith("/"):
+            return RedirectResponse(f"/{path.strip('/')}")
         error = NotFoundError(f"there is nothing at {request.url.path}", hint="start from the overview")
         return await self.refused(request, error)
 

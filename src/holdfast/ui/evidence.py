@@ -25,7 +25,7 @@ def relative(value: float | None) -> str:
     """A relative change with its sign: `+8.2%`."""
     if value is None:
         return "–"
-    return f"{'+' if value > 0 else '−' if value < 0 else ''}{percent(abs(value))}"
+    return f"{'+' if value > 0 else '−' if value < 0 else ''}{percent(abs(value), 2)}"
 
 
 def relative_interval(interval: tuple[float, float] | list[float] | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
@@ -13,14 +12,13 @@ from holdfast.monitoring.records import PROBLEMS, Check, Finding
 from holdfast.profiles.algebra import merge_all
 from holdfast.profiles.records import CategoricalColumn, NumericColumn, Profile
 from holdfast.registry.records import ModelVersion
+from holdfast.ui.bins import readable_bins
 from holdfast.ui.cells import prose
 from holdfast.ui.kit import Column, Row, badge, charts, table
 from holdfast.ui.kit.format import MISSING, number, percent
 from holdfast.ui.services import PageServices
 
-_PREDICTION = "prediction"
 _CATEGORIES_SHOWN = 9
-_BINS_MOST = 24
 
 
 def findings_table(checks: Sequence[Check], query: Mapping[str, str], path: str) -> Markup:
@@ -136,30 +134,11 @@ def _pair(
 
 
 def _numeric_pair(title: str, reference: NumericColumn, current: NumericColumn) -> Markup:
-    if not reference.edges or len(reference.counts) != len(current.counts):
+    if len(reference.edges) < 2 or reference.edges != current.edges:
         return Markup("")
-    edges = [-math.inf, *reference.edges, math.inf]
-    before, now = list(map(float, reference.counts)), list(map(float, current.counts))
-    edges, before, now = _coarser(edges, before, now)
+    bins = readable_bins(reference, current)
     unit = f"mean {number(reference.mean)} → {number(current.mean)}"
-    return charts.histogram_pair(before, now, edges=edges, title=title, unit=unit)
-
-
-def _coarser(
-    edges: list[float], before: list[float], now: list[float]
-) -> tuple[list[float], list[float], list[float]]:
-    """Neighbouring inner bins joined until the chart can hold them; empty outer bins left out."""
-    step = -(-(len(before) - 2) // _BINS_MOST)
-    starts = [0, *range(1, len(before) - 1, step), len(before) - 1]
-    stops = [*starts[1:], len(before)]
-    joined = [(edges[a], sum(before[a:b]), sum(now[a:b])) for a, b in zip(starts, stops, strict=True)]
-    last = edges[-1]
-    if joined[0][1] + joined[0][2] == 0:
-        joined = joined[1:]
-    if joined[-1][1] + joined[-1][2] == 0:
-        last = joined[-1][0]
-        joined = joined[:-1]
-    return [item[0] for item in joined] + [last], [item[1] for item in joined], [item[2] for item in joined]
+    return charts.histogram_pair(bins.reference, bins.current, edges=bins.edges, title=title, unit=unit)
 
 
 def _shares(column: CategoricalColumn) -> str:

@@ -8,9 +8,10 @@ from markupsafe import Markup
 
 from holdfast.registry.records import GateResult
 from holdfast.ui.cells import prose
+from holdfast.ui.evidence import relative
 from holdfast.ui.kit import Column, Row, badge, charts, render_table
 from holdfast.ui.kit.badges import Tone
-from holdfast.ui.kit.format import number
+from holdfast.ui.kit.format import number, plain_number
 from holdfast.ui.words import GREATER_IS_BETTER, sentence
 
 _TONES: dict[str, Tone] = {"passed": "good", "failed": "bad", "insufficient data": "neutral"}
@@ -53,18 +54,10 @@ def gate_plots(gates: Sequence[GateResult]) -> list[Markup]:
 
 def _interval(gate: GateResult) -> Markup:
     assert gate.interval is not None
-    lower, upper = gate.interval
-    tone = _TONES[gate.state]
     if gate.spec.kind == "no_worse_than_production":
-        # The interval is of the difference of mean losses; its middle is the measured difference.
-        one = charts.Interval("against production", (lower + upper) / 2, lower, upper, tone)
-        return charts.interval_plot(
-            [one],
-            title=gate.gate,
-            unit="difference of mean losses on the same rows, 95% interval",
-            directions=("better", "worse"),
-        )
-    one = charts.Interval(gate.spec.metric, gate.value, lower, upper, tone)
+        return _against_production(gate, gate.interval)
+    lower, upper = gate.interval
+    one = charts.Interval(gate.spec.metric, gate.value, lower, upper, _TONES[gate.state])
     limit = gate.spec.threshold if gate.spec.threshold is not None else lower
     greater = gate.spec.metric in GREATER_IS_BETTER
     return charts.interval_plot(
@@ -74,7 +67,35 @@ def _interval(gate: GateResult) -> Markup:
         reference=limit,
         margin=charts.Threshold(limit, f"limit {number(limit)}"),
         directions=("worse", "better") if greater else ("better", "worse"),
+        value_format=_short,
     )
+
+
+def _against_production(gate: GateResult, interval: tuple[float, float]) -> Markup:
+    """The difference of the mean losses, whose interval the gate keeps, relative to production's loss."""
+    loss = _mean_loss(gate.spec.metric, gate.reference or 0.0)
+    if loss <= 0:
+        return Markup("")
+    lower, upper = interval[0] / loss, interval[1] / loss
+    one = charts.Interval("loss", (lower + upper) / 2, lower, upper, _TONES[gate.state])
+    return charts.interval_plot(
+        [one],
+        title=gate.gate,
+        unit="relative to production on the same rows, 95% interval",
+        margin=charts.Threshold(gate.spec.margin, f"margin {relative(gate.spec.margin)}"),
+        directions=("better", "worse"),
+        value_format=relative,
+    )
+
+
+def _mean_loss(metric: str, value: float) -> float:
+    """The mean row loss behind a metric: its square for a root, its complement for accuracy."""
+    return value**2 if metric == "rmse" else 1 - value if metric == "accuracy" else value
+
+
+def _short(value: float) -> str:
+    """Two digits: an estimate with both ends of its interval must fit beside a narrow plot."""
+    return plain_number(value, 2)
 
 
 def _slices(gate: GateResult) -> Markup:

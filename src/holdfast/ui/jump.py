@@ -41,11 +41,9 @@ def targets(services: PageServices, context: Context, query: str) -> list[Target
     exact = _by_urn(services, context, text) or _by_name(services, context, text)
     if exact is not None:
         return [exact]
-    return [
-        *_numbered(services, context, text),
-        *_named(services, context, text.casefold()),
-        *_runs(services, context, text),
-    ]
+    found = [*_numbered(services, context, text), *_named(services, context, text.casefold())]
+    # Runs are named after their models, so that they would bury every model that is looked for.
+    return found or _runs(services, context, text)
 
 
 def show(services: PageServices, context: Context, request: PageRequest) -> View:

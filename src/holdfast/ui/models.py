@@ -10,17 +10,20 @@ from markupsafe import Markup
 
 from holdfast.base import lineage, urn
 from holdfast.base.context import Context
-from holdfast.base.errors import NotFoundError
+from holdfast.base.errors import HoldfastError, NotFoundError
 from holdfast.loop.overview import ModelStatus, StatusRequest
-from holdfast.loop.records import Decision, ListDecisionsRequest
+from holdfast.loop.records import (
+    Decision,
+    ListDecisionsRequest,
+    WithoutRetraining,
+    WithoutRetrainingRequest,
+)
 from holdfast.loop.store import Declaration
 from holdfast.monitoring.records import (
     Alert,
     Check,
     ListAlertsRequest,
     ListChecksRequest,
-    ModelHealthRequest,
-    QualityPoint,
 )
 from holdfast.registry.records import GetModelRequest, ListVersionsRequest, Model, ModelVersion
 from holdfast.ui import urls
@@ -35,7 +38,7 @@ from holdfast.ui.quality import quality_chart, quality_sparkline, rows_sparkline
 from holdfast.ui.services import PageServices
 from holdfast.ui.timeline import events
 from holdfast.ui.version_table import versions_table
-from holdfast.ui.words import HEALTH_BADGES, counted, metric_name, sentence, who
+from holdfast.ui.words import HEALTH_BADGES, counted, metric_name, reason, sentence, who
 
 _VERSIONS_SHOWN = 100
 _DECISIONS_READ = 300
@@ -54,7 +57,7 @@ class ModelData(msgspec.Struct, frozen=True):
     checks: list[Check]
     alerts: list[Alert]
     decisions: list[Decision]
-    without_retraining: tuple[QualityPoint, ...]
+    without_retraining: WithoutRetraining | None
     lineage: lineage.LineageGraph
 
 
@@ -83,6 +86,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "flash": flash_of(services, context, request, name),
         "tiles": _tiles(data, services.clock.now()),
         "quality": _quality(data),
+        "comparison": _comparison(data.without_retraining),
         "why": _why_this_version(data, services.clock.now()),
         "versions": versions_table(data.versions, data.model, services.clock.now(), request),
         "findings": findings_table(data.checks, request.query, request.path),
@@ -121,7 +125,7 @@ def gather(services: PageServices, context: Context, name: str) -> ModelData:
         checks=_latest_checks(services, context, status),
         alerts=services.monitoring.list_alerts(context, ListAlertsRequest(model=name)),
         decisions=services.loop.list_decisions(context, ListDecisionsRequest(name, limit=_DECISIONS_READ)),
-        without_retraining=_without_retraining(services, context, status),
+        without_retraining=_without_retraining(services, context, status, versions),
         lineage=graph_of(
             services, context, urn.model_version(name, champion) if champion else urn.model(name)
         ),
@@ -153,12 +157,17 @@ def _latest_checks(services: PageServices, context: Context, status: ModelStatus
 
 
 def _without_retraining(
-    services: PageServices, context: Context, status: ModelStatus | None
-) -> tuple[QualityPoint, ...]:
-    if services.counterfactual is None or status is None or status.champion is None:
-        return ()
-    request = ModelHealthRequest(status.name, status.environment)
-    return tuple(services.counterfactual.without_retraining(context, request))
+    services: PageServices, context: Context, status: ModelStatus | None, versions: Sequence[ModelVersion]
+) -> WithoutRetraining | None:
+    """The line of the first version left alone, once another one has ever been live."""
+    lived = sum(any(step.stage == "live" for step in version.transitions) for version in versions)
+    if services.counterfactual is None or status is None or lived < 2:
+        return None
+    try:
+        request = WithoutRetrainingRequest(status.name, status.environment)
+        return services.counterfactual.without_retraining(context, request)
+    except HoldfastError:
+        return None  # The page lives without it; the operation of the same name says why.
 
 
 def _state_now(data: ModelData, now: int) -> str:
@@ -194,7 +203,7 @@ def _tiles(data: ModelData, now: int) -> tuple[Tile, ...]:
         ),
         Tile(
             "Predictions a day", si(item.predictions_per_day), "mean of the last 7 days",
-            chart=rows_sparkline(item.days[:-1]),
+            chart=rows_sparkline(item.days, now),
         ),
         Tile("Labels joined", *_labels(item)),
     )  # fmt: skip
@@ -242,6 +251,22 @@ def _quality(data: ModelData) -> Markup:
     )
 
 
+def _comparison(found: WithoutRetraining | None) -> str:
+    """What retraining was worth, with its interval and the rows it rests on."""
+    if found is None or found.loop is None or found.never is None or found.ratio is None:
+        return ""
+    spread = (
+        f", 95% interval {percent(found.ratio_ci95[0])} to {percent(found.ratio_ci95[1])}"
+        if found.ratio_ci95
+        else ", too few days for an interval"
+    )
+    name = metric_name(found.metric)
+    return (
+        f"Version {found.version} left alone would have had a {name} of {number(found.never)}; as served it was"
+        f" {number(found.loop)}, {percent(found.ratio)} of that{spread} ({counted(found.rows, 'labelled row')})."
+    )
+
+
 def _why_this_version(data: ModelData, now: int) -> tuple[Fact, ...]:
     status = data.line.status if data.line else None
     live = _made_live(data)
@@ -253,7 +278,7 @@ def _why_this_version(data: ModelData, now: int) -> tuple[Fact, ...]:
     if live is not None:
         facts += [
             Fact("Decided by", who(live.actor, live.actor_kind), url=urls.decision(live.number)),
-            Fact("Because", sentence(live.reason)),
+            Fact("Because", reason(live)),
             Fact("Rule", live.rule),
         ]
         if live.reversal:

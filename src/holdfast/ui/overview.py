@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
-from holdfast.base.clock import DAY_US, Micros
+from holdfast.base.clock import Micros
 from holdfast.base.context import Context
 from holdfast.base.jobs import Job
 from holdfast.loop.overview import ModelStatus, StatusRequest
@@ -15,13 +15,14 @@ from holdfast.loop.records import Decision, ListDecisionsRequest, LoopSpec
 from holdfast.monitoring.records import Alert, ListAlertsRequest, ModelHealthRequest, QualityPoint
 from holdfast.registry.records import ListModelsRequest
 from holdfast.ui import urls
+from holdfast.ui.cells import prose
 from holdfast.ui.kit import Column, Fact, Row, Tile, badge, table
 from holdfast.ui.kit.format import MISSING, number, relative_time, si
 from holdfast.ui.outlook import what_next
 from holdfast.ui.page import PageRequest, View, head
 from holdfast.ui.quality import predictions_per_day, quality_sparkline, recent, rows_sparkline
 from holdfast.ui.services import PageServices
-from holdfast.ui.timeline import events
+from holdfast.ui.timeline import headlines
 from holdfast.ui.words import HEALTH_BADGES, change, counted, decision_title, is_worse, joined, metric_name
 
 _DECISIONS_SHOWN = 10
@@ -67,7 +68,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
     parts = {
         "tiles": _tiles(data),
         "models": _models_table(data, request),
-        "events": events(data.decisions, data.alerts, named=True)[:_DECISIONS_SHOWN],
+        "events": headlines(data.decisions, data.alerts)[:_DECISIONS_SHOWN],
         "jobs": _jobs(data),
         "undeclared": data.undeclared,
     }
@@ -158,7 +159,7 @@ def _tiles(data: OverviewData) -> tuple[Tile, ...]:
             "Predictions a day",
             si(per_day),
             "mean of the last 7 days",
-            chart=rows_sparkline(_rows_of_all(data)) if data.models else Markup(""),
+            chart=rows_sparkline(_rows_of_all(data), data.now_at) if data.models else Markup(""),
         ),
     )
 
@@ -168,9 +169,7 @@ def _rows_of_all(data: OverviewData) -> list[QualityPoint]:
     for item in data.models:
         for point in item.days:
             rows[point.day_at] = rows.get(point.day_at, 0) + point.rows
-    # The day that is not over yet would always look like a fall.
-    today = data.now_at // DAY_US * DAY_US
-    return [QualityPoint(day, count, 0) for day, count in sorted(rows.items()) if day < today]
+    return [QualityPoint(day, count, 0) for day, count in sorted(rows.items())]
 
 
 def _models_table(data: OverviewData, request: PageRequest) -> Markup:
@@ -179,8 +178,7 @@ def _models_table(data: OverviewData, request: PageRequest) -> Markup:
         Column("status", "Status", sortable=False),
         Column("champion", "Champion", align="right"),
         Column("days", "Quality, 60 days", sortable=False),
-        Column("quality", "Now", align="right", sortable=False, hint="the last 7 days that have labels"),
-        Column("change", "Against held-out", sortable=False, hint="against the rows held out in training"),
+        Column("quality", "Now", sortable=False, hint="the last 7 labelled days, against the held-out rows"),
         Column("rate", "Predictions/day", align="right", formatter=lambda value: si(value)),
         Column("decision", "Last decision", sortable=False),
         Column("next", "Next", sortable=False),
@@ -206,28 +204,24 @@ def _cells(item: ModelLine, now: Micros) -> dict[str, Any]:
         "champion": f"v{status.champion}" if status.champion is not None else None,
         "days": quality_sparkline(item.days, metric_name(status.metric)),
         "quality": quality_cell(item),
-        "change": change_cell(item),
         "rate": item.predictions_per_day if item.days else None,
-        "decision": f"{decision_title(last)}, {relative_time(last.decided_at, now)}" if last else None,
-        "next": item.next,
+        "decision": prose(f"{decision_title(last)}, {relative_time(last.decided_at, now)}") if last else None,
+        "next": prose(item.next),
     }
 
 
 def quality_cell(item: ModelLine) -> str | Markup:
-    """The metric now with its name, or that there is not enough to say."""
+    """The metric now, how it compares with the held-out rows, and on how many labels that rests."""
     if item.quality is None:
         return badge("insufficient data", "no labels yet") if item.status.champion else MISSING
-    return Markup('{} <span class="muted">{}</span>').format(number(item.quality), item.status.metric or "")
-
-
-def change_cell(item: ModelLine) -> str | Markup:
-    """How the metric compares with the held-out rows, and on how many labels that rests."""
-    if item.quality is None or item.baseline is None:
-        return MISSING
-    beyond = is_worse(item.status.metric, item.quality, item.baseline) and item.status.alerts
-    tone = "tone-bad" if beyond else ""
-    return Markup('<span class="{}">{}</span> <span class="muted">{}</span>').format(
-        tone, item.change, counted(item.labelled, "label")
+    value = Markup('<strong>{}</strong> <span class="muted">{}</span>').format(
+        number(item.quality), item.status.metric or ""
+    )
+    if not item.change:
+        return value
+    beyond = is_worse(item.status.metric, item.quality, item.baseline or 0.0) and item.status.alerts
+    return Markup('{}<br><span class="{}">{}</span> <span class="muted">on {}</span>').format(
+        value, "tone-bad" if beyond else "muted", item.change, counted(item.labelled, "label")
     )
 
 

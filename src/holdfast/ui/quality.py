@@ -9,7 +9,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from holdfast.base.clock import DAY_US, Micros
-from holdfast.loop.records import Decision, DecisionKind
+from holdfast.loop.records import Decision, DecisionKind, WithoutRetraining
 from holdfast.monitoring.records import Alert, QualityPoint
 from holdfast.ui.kit import charts
 from holdfast.ui.kit.badges import Tone, status
@@ -27,6 +27,7 @@ _MARKED: dict[DecisionKind, str] = {
     "give up": "{} given up",
 }
 _MARKS_MOST = 24
+_ALERTS_US = 4 * DAY_US
 _LOUD: tuple[DecisionKind, ...] = ("promote", "roll back", "deploy")
 
 
@@ -36,22 +37,23 @@ def quality_chart(
     baseline: float | None,
     decisions: Iterable[Decision] = (),
     alerts: Iterable[Alert] = (),
-    without: Sequence[QualityPoint] = (),
+    without: WithoutRetraining | None = None,
 ) -> Markup:
     """The daily metric with its 95% band, what was decided, and the held-out level of the version in production.
 
     `without` is the same metric had the first version never been replaced. Days without labels are gaps.
     """
-    days = _with_breaks(points)
-    lines = [_series("as served", days, 1)]
-    if without:
-        lines.append(_series("without retraining", without, 0))
+    marks = _marks(decisions, alerts)
+    days = _until(_with_breaks(points), max((mark.at for mark in marks), default=0.0))
+    lines = [_served_line(days)]
+    if without is not None and without.metric == metric and without.days:
+        lines.append(_without_line(without))
     return charts.line_chart(
         lines,
         title="Quality over time",
         y_label=f"{metric_name(metric)} by day of prediction",
         bands=[_band(days)],
-        events=_marks(decisions, alerts),
+        events=marks,
         threshold=charts.Threshold(baseline, "held-out level") if baseline is not None else None,
         gaps=_gaps(days),
         height=240,
@@ -64,11 +66,19 @@ def quality_sparkline(points: Sequence[QualityPoint], title: str) -> Markup:
     return charts.sparkline([point.value for point in points[-60:]], title=title, width=120)
 
 
-def rows_sparkline(points: Sequence[QualityPoint]) -> Markup:
+def rows_by_day(points: Sequence[QualityPoint], now: Micros) -> list[tuple[Micros, int]]:
+    """Predictions of each whole day, days without any included; today, not over yet, would look like a fall."""
+    if not points:
+        return []
+    rows = {point.day_at: point.rows for point in points}
+    today = now // DAY_US * DAY_US
+    return [(day, rows.get(day, 0)) for day in range(points[0].day_at, today, DAY_US)]
+
+
+def rows_sparkline(points: Sequence[QualityPoint], now: Micros) -> Markup:
     """Predictions a day, the last sixty days."""
-    return charts.sparkline(
-        [float(point.rows) for point in points[-60:]], title="Predictions a day", width=96
-    )
+    counts = [float(count) for _, count in rows_by_day(points, now)[-60:]]
+    return charts.sparkline(counts, title="Predictions a day", width=96)
 
 
 def recent(points: Sequence[QualityPoint], days: int = 7) -> tuple[float | None, int, int]:
@@ -103,14 +113,22 @@ def _with_breaks(points: Sequence[QualityPoint]) -> list[QualityPoint]:
     return found
 
 
-def _series(name: str, points: Sequence[QualityPoint], colour: int) -> charts.Series:
-    return charts.Series(
-        name,
-        tuple(float(point.day_at) for point in points),
-        tuple(point.value for point in points),
-        stroke="solid" if colour else "dashed",
-        colour=colour,
-    )
+def _until(points: list[QualityPoint], at: float) -> list[QualityPoint]:
+    """The points and, where something happened after the last of them, an empty day for its mark."""
+    if not points or at <= points[-1].day_at:
+        return points
+    return [*points, QualityPoint((int(at) // DAY_US + 1) * DAY_US, 0, 0)]
+
+
+def _served_line(points: Sequence[QualityPoint]) -> charts.Series:
+    days = tuple(float(point.day_at) for point in points)
+    return charts.Series("as served", days, tuple(point.value for point in points), colour=1)
+
+
+def _without_line(found: WithoutRetraining) -> charts.Series:
+    days = tuple(float(day.day_at) for day in found.days)
+    name = "without retraining"
+    return charts.Series(name, days, tuple(day.never for day in found.days), stroke="dashed", colour=0)
 
 
 def _band(points: Sequence[QualityPoint]) -> charts.Band:
@@ -123,37 +141,45 @@ def _band(points: Sequence[QualityPoint]) -> charts.Band:
 
 
 def _marks(decisions: Iterable[Decision], alerts: Iterable[Alert]) -> list[charts.EventMark]:
-    """What happened, one mark a day for decisions and one for alerts, thinned to what the chart can hold.
+    """What happened, one mark a day for decisions and one for alerts of a few days, as much as the chart holds.
 
     Where there is too much, who serves matters more than what was tried or seen.
     """
     told = [item for item in decisions if item.kind in _MARKED]
-    marks = [_decision_mark(day) for day in _by_day(told, lambda item: item.decided_at)]
-    raised = [_alert_mark(day) for day in _by_day(alerts, lambda item: item.opened_at)]
+    marks = [_decision_mark(group) for group in _together(told, lambda item: item.decided_at, DAY_US)]
+    raised = [_alert_mark(group) for group in _together(alerts, lambda item: item.opened_at, _ALERTS_US)]
     if len(marks) + len(raised) > _MARKS_MOST:
         loud = [item for item in told if item.kind in _LOUD]
-        marks, raised = [_decision_mark(day) for day in _by_day(loud, lambda item: item.decided_at)], []
+        marks = [_decision_mark(group) for group in _together(loud, lambda item: item.decided_at, DAY_US)]
+        raised = []
     return [*marks[-_MARKS_MOST:], *raised]
 
 
-def _by_day(items: Iterable[T], at: Callable[[T], Micros]) -> list[list[T]]:
-    """Items in order of time, those of one day together."""
-    ordered = sorted(items, key=at)
-    return [list(day) for _, day in itertools.groupby(ordered, lambda item: at(item) // DAY_US)]
+def _together(items: Iterable[T], at: Callable[[T], Micros], span_us: int) -> list[list[T]]:
+    """Items in order of time, those within a span of the first of them together."""
+    groups: list[list[T]] = []
+    for item in sorted(items, key=at):
+        if groups and at(item) - at(groups[-1][0]) < span_us:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return groups
 
 
-def _decision_mark(day: list[Decision]) -> charts.EventMark:
-    labels = dict.fromkeys(_MARKED[item.kind].format(_short(item)) for item in day)
-    loudest = max(day, key=lambda item: item.kind in _LOUD)
+def _decision_mark(group: list[Decision]) -> charts.EventMark:
+    """The label leaves a retraining out where its outcome was decided the same day."""
+    told = [item for item in group if item.kind != "retrain"] or group
+    labels = dict.fromkeys(_MARKED[item.kind].format(_short(item)) for item in told)
+    loudest = max(group, key=lambda item: item.kind in _LOUD)
     status_word = DECISION_STATUS[loudest.kind]
     tone: Tone = status(status_word).tone if status_word else "info"
-    return charts.EventMark(float(day[0].decided_at), ", ".join(labels), tone)
+    return charts.EventMark(float(group[0].decided_at), ", ".join(labels), tone)
 
 
-def _alert_mark(day: list[Alert]) -> charts.EventMark:
-    kinds = list(dict.fromkeys(item.kind for item in day))
+def _alert_mark(group: list[Alert]) -> charts.EventMark:
+    kinds = list(dict.fromkeys(item.kind for item in group))
     label = f"alert: {kinds[0]}" if len(kinds) == 1 else f"alerts: {kinds[0]} and {len(kinds) - 1} more"
-    return charts.EventMark(float(day[0].opened_at), label, "warn")
+    return charts.EventMark(float(group[0].opened_at), label, "warn")
 
 
 def _short(decision: Decision) -> str:

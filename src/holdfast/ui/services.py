@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from holdfast.base.clock import Clock
     from holdfast.base.context import Context
     from holdfast.base.jobs import JobService
@@ -15,9 +13,9 @@ if TYPE_CHECKING:
     from holdfast.data.service import DataService
     from holdfast.features.service import FeatureService
     from holdfast.loop.overview import OverviewService
+    from holdfast.loop.records import WithoutRetraining, WithoutRetrainingRequest
     from holdfast.loop.service import LoopService
     from holdfast.loop.trace import TraceService
-    from holdfast.monitoring.records import ModelHealthRequest, QualityPoint
     from holdfast.monitoring.service import MonitoringService
     from holdfast.registry.service import RegistryService
     from holdfast.rollout.service import RolloutService
@@ -28,8 +26,8 @@ if TYPE_CHECKING:
 class Counterfactual(Protocol):
     """Answers what the quality would have been had the first version never been replaced."""
 
-    def without_retraining(self, context: Context, request: ModelHealthRequest) -> Sequence[QualityPoint]:
-        """The same days and labels as the quality of the model, scored by its first version."""
+    def without_retraining(self, context: Context, request: WithoutRetrainingRequest) -> WithoutRetraining:
+        """The served quality beside that of one version left alone, over the same labelled rows."""
         ...
 
 

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from holdfast.loop.records import Decision
 from holdfast.monitoring.records import Alert
 from holdfast.ui import urls
 from holdfast.ui.evidence import facts
 from holdfast.ui.kit import Event, Fact
-from holdfast.ui.words import DECISION_STATUS, counted, decision_title, sentence, who
+from holdfast.ui.words import DECISION_STATUS, counted, decision_title, reason, who
 
 _FINDINGS_SHOWN = 4
 
 
-def events(
-    decisions: Iterable[Decision], alerts: Iterable[Alert] = (), *, named: bool = False
-) -> tuple[Event, ...]:
-    """Decisions and alerts together, newest first; `named` says of which model each is."""
+def events(decisions: Iterable[Decision], alerts: Iterable[Alert] = ()) -> tuple[Event, ...]:
+    """Decisions and alerts together with their evidence, newest first."""
+    return _merged(decisions, alerts, named=False)
+
+
+def headlines(decisions: Iterable[Decision], alerts: Iterable[Alert]) -> tuple[Event, ...]:
+    """The same in short, and saying of which model each is: the evidence is a click away."""
+    return tuple(
+        msgspec.structs.replace(event, evidence=(), rule="", reversal="")
+        for event in _merged(decisions, alerts, named=True)
+    )
+
+
+def _merged(decisions: Iterable[Decision], alerts: Iterable[Alert], *, named: bool) -> tuple[Event, ...]:
     found = [(item.decided_at, 1, item.number, _of_decision(item, named)) for item in decisions]
     found += [(item.opened_at, 0, item.number, _of_alert(item, named)) for item in alerts]
     return tuple(event for *_, event in sorted(found, key=lambda item: item[:3], reverse=True))
@@ -30,7 +42,7 @@ def _of_decision(decision: Decision, named: bool) -> Event:
         who=who(decision.actor, decision.actor_kind),
         by=decision.actor_kind,
         status=DECISION_STATUS[decision.kind],
-        summary=sentence(decision.reason),
+        summary=reason(decision),
         rule=decision.rule,
         evidence=facts(decision.evidence),
         reversal=decision.reversal,

@@ -97,6 +97,12 @@ def decision_title(decision: Decision) -> str:
     return titles.get(decision.kind, decision.kind.capitalize())
 
 
+def reason(decision: Decision) -> str:
+    """Why, as a sentence; where an alert was the reason it is that alert's, which begins with a column's name."""
+    is_alert = decision.kind == "retrain" and decision.rule.startswith("on ")
+    return decision.reason if is_alert else sentence(decision.reason)
+
+
 def subject_version(decision: Decision) -> str:
     """`Version 3` for a decision about a version, else its subject."""
     _, _, tail = decision.subject.rpartition("@")
