@@ -19,13 +19,15 @@ from bench.report import Figure, figure
 from holdfast.base.home import Home
 
 _BARE = [sys.executable, "-c", "pass"]
+QUICK, THOROUGH = (5, 3), (21, 9)
 _STANDBY = "holdfast.training.child"
 
 
 def figures(*, quick: bool) -> Iterator[Figure]:
     """Import, command line, server."""
-    yield from _commands(5 if quick else 21)
-    yield from _server(3 if quick else 9)
+    commands, servers = QUICK if quick else THOROUGH
+    yield from _commands(commands)
+    yield from _server(servers)
 
 
 def _commands(repetitions: int) -> Iterator[Figure]:
