@@ -74,6 +74,7 @@ SERVICE_TYPES: tuple[type, ...] = (
     LoopService,
     OverviewService,
     TraceService,
+    CounterfactualService,
     AuditService,
 )
 
@@ -117,6 +118,7 @@ class Services:
             monitoring=self.monitoring,
             loop=self.loop,
             ledger=ledger,
+            counterfactual=self.counterfactual,
         )
 
 
