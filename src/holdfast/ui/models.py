@@ -30,11 +30,11 @@ from holdfast.ui import urls
 from holdfast.ui.findings import drifted, findings_table, histograms
 from holdfast.ui.flash import flash_of
 from holdfast.ui.kit import Fact, Tile, badge
-from holdfast.ui.kit.format import number, percent, relative_time, si, time_tag
+from holdfast.ui.kit.format import number, percent, relative_time, time_tag
 from holdfast.ui.lineage import graph_of, picture
 from holdfast.ui.overview import ModelLine, line
 from holdfast.ui.page import PageRequest, View, head
-from holdfast.ui.quality import quality_chart, quality_sparkline, rows_sparkline
+from holdfast.ui.quality import quality_chart, quality_sparkline, rate, rows_sparkline
 from holdfast.ui.services import PageServices
 from holdfast.ui.timeline import events
 from holdfast.ui.version_table import versions_table
@@ -202,7 +202,7 @@ def _tiles(data: ModelData, now: int) -> tuple[Tile, ...]:
             quality_sparkline(item.days, metric_name(status.metric)),
         ),
         Tile(
-            "Predictions a day", si(item.predictions_per_day), "mean of the last 7 days",
+            "Predictions a day", rate(item.predictions_per_day), "mean of the last 7 days",
             chart=rows_sparkline(item.days, now),
         ),
         Tile("Labels joined", *_labels(item)),

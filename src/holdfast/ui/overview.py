@@ -17,10 +17,10 @@ from holdfast.registry.records import ListModelsRequest
 from holdfast.ui import urls
 from holdfast.ui.cells import prose
 from holdfast.ui.kit import Column, Fact, Row, Tile, badge, table
-from holdfast.ui.kit.format import MISSING, number, relative_time, si
+from holdfast.ui.kit.format import MISSING, number, relative_time
 from holdfast.ui.outlook import what_next
 from holdfast.ui.page import PageRequest, View, head
-from holdfast.ui.quality import predictions_per_day, quality_sparkline, recent, rows_sparkline
+from holdfast.ui.quality import predictions_per_day, quality_sparkline, rate, recent, rows_sparkline
 from holdfast.ui.services import PageServices
 from holdfast.ui.timeline import headlines
 from holdfast.ui.words import HEALTH_BADGES, change, counted, decision_title, is_worse, joined, metric_name
@@ -157,7 +157,7 @@ def _tiles(data: OverviewData) -> tuple[Tile, ...]:
         ),
         Tile(
             "Predictions a day",
-            si(per_day),
+            rate(per_day),
             "mean of the last 7 days",
             chart=rows_sparkline(_rows_of_all(data), data.now_at) if data.models else Markup(""),
         ),
@@ -179,7 +179,7 @@ def _models_table(data: OverviewData, request: PageRequest) -> Markup:
         Column("champion", "Champion", align="right"),
         Column("days", "Quality, 60 days", sortable=False),
         Column("quality", "Now", sortable=False, hint="the last 7 labelled days, against the held-out rows"),
-        Column("rate", "Predictions/day", align="right", formatter=lambda value: si(value)),
+        Column("rate", "Predictions/day", align="right", formatter=rate),
         Column("decision", "Last decision", sortable=False),
         Column("next", "Next", sortable=False),
     )

@@ -13,6 +13,7 @@ from holdfast.loop.records import Decision, DecisionKind, WithoutRetraining
 from holdfast.monitoring.records import Alert, QualityPoint
 from holdfast.ui.kit import charts
 from holdfast.ui.kit.badges import Tone, status
+from holdfast.ui.kit.format import si
 from holdfast.ui.words import DECISION_STATUS, metric_name, subject_version
 
 T = TypeVar("T")
@@ -100,6 +101,16 @@ def predictions_per_day(points: Sequence[QualityPoint], now: Micros, days: int =
     first = points[0].day_at if points else now
     span = max(1.0, min(float(days), (now - first) / DAY_US))
     return sum(point.rows for point in window) / span
+
+
+def rate(per_day: float | None) -> str:
+    """A number of predictions a day; fractions only where there are few.
+
+    Example:
+        >>> rate(31.04), rate(2.5), rate(12_345.6)
+        ('31', '2.50', '12.3 k')
+    """
+    return si(per_day if per_day is None or per_day < 10 else round(per_day))
 
 
 def _with_breaks(points: Sequence[QualityPoint]) -> list[QualityPoint]:

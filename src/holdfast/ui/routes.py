@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -29,6 +30,7 @@ from holdfast.ui.kit.assets import ASSET_CACHE_CONTROL, ASSET_PATH, asset
 from holdfast.ui.kit.page import html_response_headers
 from holdfast.ui.kit.patterns import PATTERNS_URL, patterns_page
 from holdfast.ui.page import Show
+from holdfast.ui.patience import LastKnown
 from holdfast.ui.services import PageServices
 
 PAGES: tuple[tuple[str, Show], ...] = (
@@ -64,6 +66,8 @@ def page_routes(services: PageServices) -> list[Route]:
 
     The last one answers every other GET: a page for browsers, the one error shape for programs.
     """
+    if services.counterfactual is not None:
+        services = replace(services, counterfactual=LastKnown(services.counterfactual))
     door = Door(services)
     return [
         *(route for path, show in PAGES for route in door.page(path, show)),

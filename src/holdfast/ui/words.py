@@ -82,7 +82,7 @@ def decision_title(decision: Decision) -> str:
     """What was decided, in a few words that need no page around them."""
     name = subject_version(decision)
     titles: dict[DecisionKind, str] = {
-        "retrain": "Retraining requested",
+        "retrain": "Training requested",
         "reject": f"{name} rejected",
         "deploy": f"{name} deployed",
         "start rollout": f"Rollout of {name.lower()} started",
