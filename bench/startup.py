@@ -55,7 +55,8 @@ def _commands(repetitions: int) -> Iterator[Figure]:
         bare * 1e3,
         limit=f"Python with click and msgspec alone needs {click * 1e3:.0f} ms here.",
     )
-    with tempfile.TemporaryDirectory() as folder, _started(Path(folder)) as (home, _):
+    with tempfile.TemporaryDirectory() as folder, _started(Path(folder)) as (home, process):
+        _settle(process)
         status, bare = wall_s([[*HOLDFAST, "--home", str(home.root), "status"], _BARE], repetitions)
     yield figure(
         "holdfast status, server running",
