@@ -62,7 +62,8 @@ def _encode_values(values: Sequence[Any], column: SignatureColumn) -> Any:
     if column.categories is not None:
         positions = _positions(column.categories)
         return [positions.get(value, np.nan) for value in values]
-    if any(isinstance(value, str) for value in values):
+    # By type, not by value: there are few types and many values, and NumPy would read "1.5" as a number.
+    if any(issubclass(kind, str) for kind in set(map(type, values))):
         raise _not_numeric(column)
     try:
         return np.array(values, dtype=np.float64)
