@@ -15,7 +15,7 @@ from holdfast.profiles.records import NumericColumn
 
 _CELLS_SHOWN = 24
 _BINS = 20
-_TAIL = 0.01
+_TAIL = 0.02
 
 
 class Bins(msgspec.Struct, frozen=True):
@@ -38,6 +38,8 @@ def readable_bins(reference: NumericColumn, current: NumericColumn) -> Bins:
     if len(edges) > _CELLS_SHOWN:
         low = min(_quantile(edges, column.counts, _TAIL) for column in (reference, current))
         high = max(_quantile(edges, column.counts, 1 - _TAIL) for column in (reference, current))
+        if not low < high:  # Nearly all rows lie in one cell.
+            low, high = edges[0], edges[-1]
         inner = [low + (high - low) * place / _BINS for place in range(_BINS + 1)]
     else:
         inner = list(edges)
@@ -49,12 +51,12 @@ def readable_bins(reference: NumericColumn, current: NumericColumn) -> Bins:
 
 
 def _quantile(edges: Sequence[float], counts: Sequence[int], share: float) -> float:
-    """The edge of the cell in which a quantile lies: its lower one in the lower half, else its upper one."""
+    """The edge, towards the middle, of the cell in which a quantile lies: a last cell may be as wide as all others."""
     total, seen = sum(counts), 0.0
     for place, count in enumerate(counts):
         seen += count
         if seen >= share * total:
-            wanted = place - 1 if share < 0.5 else place
+            wanted = place if share < 0.5 else place - 1
             return edges[min(max(wanted, 0), len(edges) - 1)]
     return edges[-1]
 

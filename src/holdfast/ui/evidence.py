@@ -16,7 +16,11 @@ _SHOWN = 12
 def facts(evidence: Mapping[str, Any]) -> tuple[Fact, ...]:
     """The facts of a decision's evidence: known shapes in words, anything else by its path."""
     found: list[Fact] = []
+    judged = [str(gate["spec"]["metric"]) for gate in evidence.get("gates") or [] if "spec" in gate]
     for name, value in evidence.items():
+        if name == "metrics":
+            found += _metrics(value, judged)
+            continue
         found += _KNOWN[name](value) if name in _KNOWN else _plain(name, value)
     return tuple(found[:_SHOWN])
 
@@ -52,7 +56,10 @@ def _variants(evidence: Mapping[str, Any]) -> list[Fact]:
         if one.get("requests"):
             errors = counted(int(one["errors"]), "error") if one.get("errors") else "no error"
             name = f"{role} (version {one.get('version')})"
-            found.append(Fact(name, f"{counted(int(one['requests']), 'request')}, {errors}"))
+            rows = int(one.get("rows") or 0)
+            answered = counted(int(one["requests"]), "request")
+            batches = f" ({counted(rows, 'row')})" if rows > int(one["requests"]) else ""
+            found.append(Fact(name, f"{answered}{batches}, {errors}"))
     paired = evidence.get("paired") or {}
     if paired.get("pairs"):
         found.append(Fact("labelled pairs", number(int(paired["pairs"]))))
@@ -63,8 +70,10 @@ def _gates(gates: list[Mapping[str, Any]]) -> list[Fact]:
     return [Fact(str(gate.get("gate", "gate")), str(gate.get("state", ""))) for gate in gates]
 
 
-def _metrics(metrics: Mapping[str, float]) -> list[Fact]:
-    return [Fact(f"held-out {name}", number(float(value))) for name, value in list(metrics.items())[:3]]
+def _metrics(metrics: Mapping[str, float], judged: list[str]) -> list[Fact]:
+    """The metrics that gates judged, else the first ones."""
+    names = [name for name in dict.fromkeys(judged) if name in metrics] or list(metrics)[:3]
+    return [Fact(f"held-out {name}", number(float(metrics[name]))) for name in names]
 
 
 def _alerts(numbers: list[int]) -> list[Fact]:
@@ -79,7 +88,6 @@ _KNOWN: dict[str, Any] = {
     "verdict": _verdict,
     "evidence": _variants,
     "gates": _gates,
-    "metrics": _metrics,
     "alerts": _alerts,
     "from": _version("from"),
     "to": _version("back to"),

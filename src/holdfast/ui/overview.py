@@ -126,8 +126,9 @@ def _trained_at(services: PageServices, context: Context, name: str) -> Micros |
 def _summary(data: OverviewData) -> str:
     alarmed = [item.status.name for item in data.models if item.status.alerts]
     if alarmed:
+        alerts = sum(len(item.status.alerts) for item in data.models)
         verb = "has" if len(alarmed) == 1 else "have"
-        return f"{joined(alarmed)} {verb} an open alert."
+        return f"{joined(alarmed)} {verb} {'an open alert' if alerts == 1 else f'{alerts} open alerts'}."
     unsure = [item.status.name for item in data.models if item.status.health == "insufficient data"]
     if unsure:
         return f"No open alert. For {joined(unsure)} the data cannot say yet whether all is well."

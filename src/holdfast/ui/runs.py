@@ -21,6 +21,7 @@ from holdfast.ui.services import PageServices
 from holdfast.ui.words import by, counted, metric_name, stopped
 
 _PAGE_RUNS = 50
+_TOOK = Column("took", "Took", align="right", sortable=False, formatter=duration)
 _METRICS_SHOWN = 2
 _EMPTY = Markup("<h3>No runs yet</h3><p>A run appears when a model is trained.</p>{}").format(
     code_block("$ holdfast train FILE\n$ holdfast status")
@@ -52,7 +53,7 @@ def show_list(services: PageServices, context: Context, request: PageRequest) ->
         *(Column(name, name, align="right", sortable=False, formatter=number) for name in metrics),
         Column("data", "Data", sortable=False),
         Column("commit", "Commit", sortable=False),
-        Column("took", "Took", align="right", sortable=False, formatter=duration),
+        *(() if services.clock.simulated else (_TOOK,)),
         Column("started", "Started", align="right", sortable=False, formatter=lambda at: time_tag(at, now)),
     )
     experiments = tuple(sorted({run.experiment for run in found.runs} | ({asked.experiment or ""} - {""})))
@@ -101,7 +102,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
     )
     parts = {
         "run": run,
-        "facts": _facts(data, page.now_at),
+        "facts": _facts(data, page.now_at, simulated=services.clock.simulated),
         "metrics": tuple(Fact(metric_name(name), number(value), name) for name, value in run.metrics.items()),
         "parameters": tuple(Fact(name, value) for name, value in sorted(run.parameters.items())),
         "curves": [_curve(name, points) for name, points in data.curves.items()],
@@ -140,10 +141,12 @@ def _summary(data: RunData) -> str:
     return stopped(f"{made}{because}")
 
 
-def _facts(data: RunData, now: Micros) -> tuple[Fact, ...]:
+def _facts(data: RunData, now: Micros, *, simulated: bool) -> tuple[Fact, ...]:
     run = data.run
     datasets = Markup(", ").join(link(urn, urls.of_urn(urn)) for urn in run.datasets)
     took = duration(run.ended_at - run.started_at) if run.ended_at is not None else "still running"
+    # A simulated clock stands still while something trains: a duration by it would be untrue.
+    timed = () if simulated and run.ended_at is not None else (Fact("Took", took),)
     made = (
         Fact(
             "Made",
@@ -158,7 +161,7 @@ def _facts(data: RunData, now: Micros) -> tuple[Fact, ...]:
         made,
         Fact("Data", datasets or "none recorded"),
         Fact("Started", time_tag(run.started_at, now)),
-        Fact("Took", took, "in domain time"),
+        *timed,
         Fact("By", by(run.created_by)),
         Fact("Seed", str(run.seed) if run.seed is not None else "not set"),
         *(Fact(name, value) for name, value in sorted(run.tags.items())),
