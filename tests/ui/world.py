@@ -23,7 +23,7 @@ from holdfast.base.home import Home
 from holdfast.base.jobs import JobService
 from holdfast.base.ledger import SqliteLedger
 from holdfast.data import store as data_store
-from holdfast.data.records import Contract, DatasetDraft, FieldContract, Part, TableSpec
+from holdfast.data.records import Contract, DatasetDraft, Part, TableSpec
 from holdfast.data.service import DataService
 from holdfast.features import store as features_store
 from holdfast.features.records import FeatureViewSpec
@@ -31,28 +31,24 @@ from holdfast.features.service import FeatureService
 from holdfast.loop import store as loop_store
 from holdfast.loop.actions import Actions, Why, evidence_of
 from holdfast.loop.controller import Controller
-from holdfast.loop.records import DeclareRequest, LoopSpec, RetrainPolicy
+from holdfast.loop.records import DeclareRequest, LoopSpec
 from holdfast.loop.service import LoopService
 from holdfast.monitoring import store as monitoring_store
-from holdfast.monitoring.records import LossSums, MonitorPolicy, Window
+from holdfast.monitoring.records import LossSums, Window
 from holdfast.monitoring.service import MonitoringService
 from holdfast.profiles.build import build_profile
 from holdfast.registry import store as registry_store
 from holdfast.registry.baseline import Baseline, build_baseline
 from holdfast.registry.records import (
-    GateResult,
     GateSpec,
     ModelFile,
     ModelVersion,
     Signature,
     SignatureColumn,
-    SliceResult,
-    Task,
     VersionDraft,
 )
 from holdfast.registry.service import RegistryService
 from holdfast.rollout import store as rollout_store
-from holdfast.rollout.records import RolloutPolicy
 from holdfast.rollout.service import RolloutService
 from holdfast.serving import store as serving_store
 from holdfast.serving.log import PredictionLog
@@ -62,6 +58,7 @@ from holdfast.tracking.records import Artifact, CodeSnapshot, EnvironmentSnapsho
 from holdfast.tracking.service import TrackingService
 from holdfast.training.records import ModelSpec
 from holdfast.ui.services import PageServices
+from tests.ui.draws import Subject, answers, contract_of, gates, log_losses, other_metrics, sums
 
 ADA = Context(Actor("ada"))
 MARA = Context(Actor("mara"))
@@ -92,27 +89,6 @@ _DIFF = """diff --git a/payments.py b/payments.py
 -    return HistGradientBoostingClassifier(max_depth=4).fit(data.X, data.y)
 +    return HistGradientBoostingClassifier(max_depth=6, learning_rate=0.08).fit(data.X, data.y)
 """
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model of the story: its declaration and how its rows are drawn.
-
-    `rows(generator, count, drift)` draws inputs by column; `drift` 0 is the world of the training data.
-    """
-
-    name: str
-    task: Task
-    table: str
-    label: str
-    metric: str
-    loss: float
-    rows: Any
-    policy: RolloutPolicy
-    retrain: RetrainPolicy
-    views: tuple[str, ...] = ()
-    monitor: MonitorPolicy = field(default_factory=MonitorPolicy)
-    gate: float = 60.0
 
 
 @dataclass
@@ -197,15 +173,15 @@ class World:
         frame = pl.DataFrame(subject.rows(self.generator, 3_000, drift))
         signature = self._signature(subject, frame)
         baseline = self._baseline(subject, signature, frame, now)
-        contract = _contract(subject, frame)
+        contract = contract_of(subject, frame)
         spec = self.services.loop.declaration(ADA, subject.name)
         value = baseline.losses.mean * (1.0 if passes else 1.9)
-        metrics = {subject.metric: value, **_other_metrics(subject.task, value)}
+        metrics = {subject.metric: value, **other_metrics(subject.task, value)}
         draft = VersionDraft(
             name=subject.name, run_id=run_id, task=subject.task, signature=signature, files=self._files(),
             metrics=metrics, dataset="", contract_digest=self.blobs.put(to_json(contract).encode()),
             profile=self.blobs.put(to_msgpack(baseline)), bundle=spec.bundle, spec=to_json(spec.spec),
-            gates=_gates(subject, value, passes), trained_because=because,
+            gates=gates(subject, value, passes), trained_because=because,
         )  # fmt: skip
 
         def change(tx: Any) -> ModelVersion:
@@ -298,7 +274,7 @@ class World:
     def _baseline(self, subject: Subject, signature: Signature, frame: pl.DataFrame, now: int) -> Baseline:
         count = len(frame)
         times = np.sort(now - (self.generator.random(count) * 60 * DAY_US).astype(np.int64))
-        outputs, labels = _answers(self.generator, subject, count, 0.0)
+        outputs, labels = answers(self.generator, subject, count, 0.0)
         return build_baseline(signature, frame, times, times, outputs, labels, subject.metric)
 
     def serve(
@@ -308,8 +284,8 @@ class World:
         """One day of answers of one version: profiles of what came in, and the losses of what was labelled."""
         baseline = self.baselines[version.urn]
         frame = pl.DataFrame(subject.rows(self.generator, rows, drift))
-        outputs, labels = _answers(self.generator, subject, rows, drift if loss is None else loss)
-        losses = np.abs(outputs - labels) if subject.metric == "mae" else _log_losses(outputs, labels)
+        outputs, labels = answers(self.generator, subject, rows, drift if loss is None else loss)
+        losses = np.abs(outputs - labels) if subject.metric == "mae" else log_losses(outputs, labels)
         window = Window(
             version=version.version,
             day_at=self.at(day) // DAY_US * DAY_US,
@@ -317,7 +293,7 @@ class World:
             requests=rows,
             latency_us_sum=rows * 900,
             metric=subject.metric,
-            losses=_sums(losses) if labelled else LossSums(),
+            losses=sums(losses) if labelled else LossSums(),
             inputs=build_profile(frame, pinned=baseline.inputs),
             prediction=build_profile({"prediction": outputs}, pinned=baseline.prediction),
         )
@@ -384,81 +360,6 @@ def build(folder: Path, start_at: int) -> World:
         monitoring, loop, ledger,
     )  # fmt: skip
     return World(services, ledger, blobs, clock, actions, start_at, np.random.default_rng(5), Random(3))
-
-
-def _answers(
-    generator: np.random.Generator, subject: Subject, count: int, drift: float
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Outputs and labels whose mean loss is about `subject.loss` and grows with the drift."""
-    if subject.metric == "mae":
-        labels = np.abs(generator.normal(180, 90, count))
-        outputs = labels + generator.normal(drift * 20, subject.loss * 1.25 * (1 + drift * 0.4), count)
-        return outputs, labels
-    labels = (generator.random(count) < 0.06).astype(np.float64)
-    sure = np.clip(generator.beta(1.2, 18, count) + drift * generator.random(count) * 0.25, 0.001, 0.999)
-    outputs = np.where(labels == 1, np.clip(generator.beta(4, 3, count) - drift * 0.2, 0.01, 0.99), sure)
-    return outputs, labels
-
-
-def _log_losses(outputs: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.asarray(-np.log(np.where(labels == 1, outputs, 1 - outputs)))
-
-
-def _sums(losses: np.ndarray[Any, Any]) -> LossSums:
-    products = float(losses[1:] @ losses[:-1])
-    return LossSums(
-        len(losses),
-        float(losses.sum()),
-        float(losses @ losses),
-        products,
-        float(losses[0]),
-        float(losses[-1]),
-    )
-
-
-def _other_metrics(task: Task, value: float) -> dict[str, float]:
-    if task == "binary":
-        return {"brier": value / 4, "roc_auc": 0.941, "average_precision": 0.622}
-    return {"rmse": value * 1.45, "r2": 0.87}
-
-
-def _gates(subject: Subject, value: float, passes: bool) -> tuple[GateResult, ...]:
-    at_most = GateSpec("at_most", subject.metric, subject.gate)
-    against = GateSpec("no_worse_than_production", subject.metric, margin=0.02)
-    sliced = GateSpec("at_most", subject.metric, subject.gate * 2, by="category", min_rows=200)
-    state = "passed" if passes else "failed"
-    scale = value * 0.05
-    return (
-        GateResult(
-            str(at_most), at_most, state, f"{subject.metric} is {value:.4g} on 1200 held-out rows;"
-            f" at most {subject.gate:g} was asked", value, subject.gate, (value - scale, value + scale), 1200,
-        ),
-        GateResult(
-            str(against), against, state, f"{subject.metric} {value:.4g} against {value * (1.2 if passes else 0.6):.4g}"
-            " of production on the same 1200 rows", value, value * (1.2 if passes else 0.6),
-            (-4 * scale, -scale) if passes else (2 * scale, 6 * scale), 1200,
-        ),
-        GateResult(
-            str(sliced), sliced, "passed", "2 of 2 judged slices by category passed; insufficient data in 1: travel",
-            rows=1200, slices=(
-                SliceResult("groceries", 640, "passed", value * 0.9),
-                SliceResult("fashion", 410, "passed", value * 1.2),
-                SliceResult("travel", 150, "insufficient data"),
-            ),
-        ),
-    )  # fmt: skip
-
-
-def _contract(subject: Subject, frame: pl.DataFrame) -> Contract:
-    fields = [FieldContract("time", "datetime", "time")]
-    for name, kind in frame.schema.items():
-        column = frame[name]
-        if kind == pl.String:
-            fields.append(FieldContract(name, "string", categories=tuple(sorted(column.unique().to_list()))))
-        else:
-            low, high = float(column.min()), float(column.max())  # type: ignore[arg-type]
-            fields.append(FieldContract(name, "float", minimum=low, maximum=high, null_share=0.002))
-    return Contract(subject.table, 1, (*fields, FieldContract(subject.label, "float", "label")))
 
 
 __all__ = ["ADA", "ENVIRONMENT", "HOUR_US", "LOOP", "MARA", "Subject", "World", "build"]
