@@ -1,6 +1,6 @@
 """Writes docs/reference.md from the code: settings, commands, declarations, operations.
 
-    python docs/make_reference.py > docs/reference.md
+python docs/make_reference.py > docs/reference.md
 """
 
 from __future__ import annotations
@@ -36,8 +36,16 @@ def commands(group: click.Group, path: str = "holdfast") -> list[str]:
         if isinstance(command, click.Group):
             lines += commands(command, f"{path} {name}")
             continue
-        arguments = " ".join(item.make_metavar(context) for item in command.params if isinstance(item, click.Argument))
-        lines += ["", f"### `{path} {name}{' ' + arguments if arguments else ''}`", "", command.help or "", ""]
+        arguments = " ".join(
+            item.make_metavar(context) for item in command.params if isinstance(item, click.Argument)
+        )
+        lines += [
+            "",
+            f"### `{path} {name}{' ' + arguments if arguments else ''}`",
+            "",
+            command.help or "",
+            "",
+        ]
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
                 lines.append(f"- `{' '.join(option.opts)}`: {option.help or 'see above'}")
@@ -55,7 +63,9 @@ def declarations() -> list[str]:
 
 def operations() -> list[str]:
     lines = ["", "## REST", "", "| method | path | what it does |", "|---|---|---|"]
-    found = [operation for service in SERVICE_TYPES for operation, _ in operations_of(object.__new__(service))]
+    found = [
+        operation for service in SERVICE_TYPES for operation, _ in operations_of(object.__new__(service))
+    ]
     for operation in sorted(found, key=lambda item: (item.path, item.method)):
         lines.append(f"| {operation.method} | `{PREFIX}{operation.path}` | {operation.summary} |")
     return lines
@@ -63,7 +73,12 @@ def operations() -> list[str]:
 
 def reference() -> str:
     importlib.import_module("holdfast.server.compose")
-    head = ["# Reference", "", "Made by `python docs/make_reference.py` from the code; a test fails when it is not up to date.", ""]
+    head = [
+        "# Reference",
+        "",
+        "Made by `python docs/make_reference.py` from the code; a test fails when it is not up to date.",
+        "",
+    ]
     body = [*settings(), "", "## Commands", *commands(cli), *declarations(), *operations()]
     return "\n".join([*head, *body]) + "\n"
 

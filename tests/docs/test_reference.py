@@ -30,5 +30,9 @@ def test_the_files_that_the_architecture_names_exist():
     text = (DOCS / "architecture.md").read_text()
     named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", text))
     assert named
-    missing = [path for path in sorted(named) if not any((source / folder / path).exists() for folder in ("", "serving"))]
+    missing = [
+        path
+        for path in sorted(named)
+        if not any((source / folder / path).exists() for folder in ("", "serving"))
+    ]
     assert missing == []

@@ -21,7 +21,11 @@ _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 def environment(tmp_path):
     home = Home(tmp_path / "home")
     binaries = Path(sys.executable).parent
-    yield {**os.environ, "HOLDFAST_HOME": str(home.root), "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    yield {
+        **os.environ,
+        "HOLDFAST_HOME": str(home.root),
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+    }
     for info in (home.serving(), home.server()):
         if info is not None:
             os.kill(info.pid, signal.SIGTERM)
@@ -39,7 +43,12 @@ def test_a_tutorial_runs(tutorial, tmp_path, environment):
             (folder / name).write_text(text)
         elif kind == "sh":
             last = subprocess.run(
-                ["bash", "-e", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, check=False
+                ["bash", "-e", "-c", text],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert (last.returncode != 0) == ("fails" in mark), f"{text}\n{last.stdout}{last.stderr}"
         elif kind == "text":
