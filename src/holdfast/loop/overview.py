@@ -170,7 +170,7 @@ class OverviewService:
         losses = baseline.losses if baseline else None
         return (
             losses.metric if losses else None,
-            losses.mean if losses else None,
+            version.metrics.get(losses.metric) if losses else None,
             live[-1] if live else None,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -28,6 +29,9 @@ _MARKED: dict[DecisionKind, str] = {
     "give up": "{} given up",
 }
 _MARKS_MOST = 24
+_DAYS_SHOWN_MOST = 150
+_DAYS_FOR_INTERVAL = 3
+_WEEK_US = 7 * DAY_US
 _ALERTS_US = 4 * DAY_US
 _LOUD: tuple[DecisionKind, ...] = ("promote", "roll back", "deploy")
 
@@ -42,17 +46,20 @@ def quality_chart(
 ) -> Markup:
     """The daily metric with its 95% band, what was decided, and the held-out level of the version in production.
 
-    `without` is the same metric had the first version never been replaced. Days without labels are gaps.
+    `without` is the same metric had the first version never been replaced. Days without labels are gaps. A long
+    history is drawn by weeks, because hundreds of noisy days hide what happened.
     """
     marks = _marks(decisions, alerts)
-    days = _until(_with_breaks(points), max((mark.at for mark in marks), default=0.0))
+    weekly = len(points) > _DAYS_SHOWN_MOST
+    days = points if weekly else _with_breaks(points)
+    days = _until(by_week(days) if weekly else list(days), max((mark.at for mark in marks), default=0.0))
     lines = [_served_line(days)]
     if without is not None and without.metric == metric and without.days:
-        lines.append(_without_line(without))
+        lines.append(_without_line(without, weekly=weekly))
     return charts.line_chart(
         lines,
         title="Quality over time",
-        y_label=f"{metric_name(metric)} by day of prediction",
+        y_label=f"{metric_name(metric)} by {'week' if weekly else 'day'} of prediction",
         bands=[_band(days)],
         events=marks,
         threshold=charts.Threshold(baseline, "held-out level") if baseline is not None else None,
@@ -60,6 +67,31 @@ def quality_chart(
         height=240,
         empty="No labels have arrived yet: quality is known once they do.",
     )
+
+
+def by_week(points: Sequence[QualityPoint]) -> list[QualityPoint]:
+    """One point for each seven days from the first: the mean over the labels, and how much the days scatter.
+
+    The interval treats days as the independent units, so that dependence within a day does not narrow it; with
+    fewer than three labelled days there is none.
+    """
+    weeks = itertools.groupby(points, lambda point: (point.day_at - points[0].day_at) // _WEEK_US)
+    return [_week(list(days)) for _, days in weeks]
+
+
+def _week(days: list[QualityPoint]) -> QualityPoint:
+    from holdfast.statistics.intervals import mean_interval
+
+    known = [(point.labelled, point.value) for point in days if point.labelled and point.value is not None]
+    rows, labelled = sum(point.rows for point in days), sum(count for count, _ in known)
+    if not known:
+        return QualityPoint(days[0].day_at, rows, 0, version=days[-1].version)
+    mean = sum(count * value for count, value in known) / labelled
+    interval = None
+    if len(known) >= _DAYS_FOR_INTERVAL:
+        bounds = mean_interval(mean, statistics.stdev(value for _, value in known), len(known))
+        interval = (max(0.0, bounds.lower), bounds.upper)
+    return QualityPoint(days[0].day_at, rows, labelled, mean, interval, days[-1].version)
 
 
 def quality_sparkline(points: Sequence[QualityPoint], title: str) -> Markup:
@@ -136,10 +168,12 @@ def _served_line(points: Sequence[QualityPoint]) -> charts.Series:
     return charts.Series("as served", days, tuple(point.value for point in points), colour=1)
 
 
-def _without_line(found: WithoutRetraining) -> charts.Series:
-    days = tuple(float(day.day_at) for day in found.days)
-    name = "without retraining"
-    return charts.Series(name, days, tuple(day.never for day in found.days), stroke="dashed", colour=0)
+def _without_line(found: WithoutRetraining, *, weekly: bool) -> charts.Series:
+    points = [QualityPoint(day.day_at, day.rows, day.rows, day.never) for day in found.days]
+    points = by_week(points) if weekly else points
+    days = tuple(float(point.day_at) for point in points)
+    values = tuple(point.value for point in points)
+    return charts.Series("without retraining", days, values, stroke="dashed", colour=0)
 
 
 def _band(points: Sequence[QualityPoint]) -> charts.Band:
