@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,9 @@ import msgspec
 from holdfast.base.blobs import replace_file
 from holdfast.base.encoding import to_json
 from holdfast.base.errors import HomeError
+
+_CLAIM_ATTEMPTS = 10
+_CLAIM_PAUSE_S = 0.005
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
@@ -91,7 +95,7 @@ class Home:
         """
         self.prepare()
         lock = ProcessLock(self.run / f"{role}.lock")
-        if not lock.acquire():
+        if not _acquire_patiently(lock):
             info = self.server() if role == "server" else self.serving()
             where = f" (pid {info.pid}, {info.url})" if info else ""
             raise HomeError(
@@ -125,6 +129,15 @@ class ProcessLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _acquire_patiently(lock: ProcessLock) -> bool:
+    """Takes a lock that someone may hold for an instant only to see whether it is held."""
+    for _ in range(_CLAIM_ATTEMPTS):
+        if lock.acquire():
+            return True
+        time.sleep(_CLAIM_PAUSE_S)
+    return False
 
 
 def _is_locked(path: Path) -> bool:

@@ -244,11 +244,11 @@ class LoopService:
         who = Context(Actor(file.changed_by or "unknown"), context.project)
         reason = f"{who.actor.name} rolled it back while the server was down"
         why = Why("a person", reason, {"from": deployment.revision.champion, "to": target})
+        # Who rolls back locally has only the machine's clock, which says nothing in a simulation.
+        at = self._clock.now() if self._clock.simulated else file.changed_at
 
         def change(transaction: Transaction) -> None:
-            self._actions.roll_back(
-                transaction, who, deployment, target, why, file.changed_at, epoch_at_least=file.epoch
-            )
+            self._actions.roll_back(transaction, who, deployment, target, why, at, epoch_at_least=file.epoch)
 
         self._ledger.write(change)
         return True

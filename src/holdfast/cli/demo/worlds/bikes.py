@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 START_AT: Micros = parse_time("2011-07-01T00:00:00Z")
 """The instant at which the first model goes live; the initial history ends here."""
 
+END_AT: Micros = parse_time("2013-01-01T00:00:00Z")
+"""The instant at which the recording ends."""
+
 LABEL = "cnt"
 NOT_ASKED = ("instant", "casual", "registered", LABEL)
 """Columns that no request carries: a row number, the label, and the two counts that add up to it."""

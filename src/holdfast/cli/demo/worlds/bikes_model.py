@@ -47,7 +47,7 @@ def demand_history(rides: pl.LazyFrame) -> pl.LazyFrame:
         hf.at_most("mae", 120, by="weathersit", min_rows=200),
     ],
     rollout=hf.shadow_then_switch(days=7),
-    retrain=hf.retrain(every="30d", on=["drift", "performance"], cooldown="14d"),
+    retrain=hf.retrain(every="30d", on=["drift", "performance"], cooldown="21d"),
     holdout="21d",
     seed=7,
 )
