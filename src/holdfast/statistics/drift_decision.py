@@ -166,7 +166,7 @@ def _sentence(
     if state == "drifting":
         return (
             f"{name} is drifting: {comparison.detail} (effect {comparison.effect:.3f}, at least {threshold:.3f} "
-            f"counts; adjusted p {p_adjusted:.2g})."
+            f"counts; adjusted p {_show_p(p_adjusted)})."
         )
     if state == "insufficient data":
         return _insufficient_sentence(comparison, rule, detectable)
@@ -190,3 +190,8 @@ def _insufficient_sentence(comparison: Comparison, rule: DriftRule, detectable: 
         f"{name} shows no clear change, but with {rows} values only one of {detectable:.3f} or more would have "
         f"been seen."
     )
+
+
+def _show_p(p_value: float) -> str:
+    """A p-value in words; below what a double can tell apart from nothing it is a bound, never zero."""
+    return f"{p_value:.2g}" if p_value >= 1e-300 else "below 1e-300"
