@@ -88,11 +88,13 @@ class Session:
     def _read_locally(self, verb: Callable[..., Any], request: msgspec.Struct) -> Any:
         from holdfast.base.clock import SystemClock
         from holdfast.base.ledger.sqlite import ReadOnlyLedger
+        from holdfast.base.simulation import stored_clock
         from holdfast.server.compose import MIGRATIONS, compose
 
         ledger = ReadOnlyLedger(self.home.ledger, MIGRATIONS)
         try:
-            services = compose(self.home, ledger, SystemClock(), settle=lambda: True, wake=lambda: None)
+            clock = stored_clock(ledger) or SystemClock()
+            services = compose(self.home, ledger, clock, settle=lambda: True, wake=lambda: None)
             owner = verb.__qualname__.partition(".")[0]
             service = next(item for item in services.doors() if type(item).__name__ == owner)
             return verb(service, self.context, request)

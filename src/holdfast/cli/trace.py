@@ -59,7 +59,7 @@ def _fields(found: Trace) -> list[tuple[str, str]]:
             "environment",
             f"Python {environment.python}, {environment.platform}; {shown}" if environment else "–",
         ),
-        ("parameters", _pairs(run.parameters) or "none"),
+        ("parameters", _pairs(_chosen(run.parameters)) or "none"),
         ("metrics", ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items()))),
         ("files", ", ".join(f"{item.format} ({item.role}, {item.size_bytes} bytes)" for item in model.files)),
         *[("gate", f"{item.state}: {item.gate}: {item.message}") for item in model.gates],
@@ -68,6 +68,11 @@ def _fields(found: Trace) -> list[tuple[str, str]]:
 
 def _code(bundle: str, entry: str, commit: str | None) -> str:
     return f"{entry}, bundle {bundle[:16]}{f', git {commit[:12]}' if commit else ''}"
+
+
+def _chosen(parameters: dict[str, str]) -> dict[str, str]:
+    """What somebody chose: the declared parameters and the estimator as written. `--json` has its defaults, too."""
+    return {name: value for name, value in parameters.items() if "." not in name}
 
 
 def _pairs(values: dict[str, str]) -> str:

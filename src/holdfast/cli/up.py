@@ -8,13 +8,18 @@ import time
 from types import FrameType
 
 import click
+import msgspec
 
+from holdfast.base.client import Client
+from holdfast.base.errors import HoldfastError, UnavailableError
 from holdfast.cli.output import json_option, print_json
 from holdfast.cli.session import Session, start_process, start_server
 from holdfast.cli.train import declare, print_version, train_and_wait
 from holdfast.loop.overview import OverviewService, StatusRequest
 
 _STOP_WITHIN_S = 10.0
+_SERVED_WITHIN_S = 30.0
+_POLL_S = 0.02
 
 
 @click.command()
@@ -57,6 +62,7 @@ def up(
             version = train_and_wait(client, chosen, quiet=as_json)
             if not as_json:
                 print_version(version)
+        _wait_until_served(session, client, chosen)
         _report(session, chosen, as_json)
         if not detach:
             _wait_until_stopped(started)
@@ -65,6 +71,36 @@ def up(
         raise
     if not detach:
         _stop(started)
+
+
+def _wait_until_served(session: Session, client: Client, name: str) -> None:
+    """Until serving answers with what the ledger says is live, where anything is.
+
+    Raises:
+        UnavailableError: it does not, in spite of waiting.
+    """
+    revision = client.call(OverviewService.status, StatusRequest(name)).models[0].revision
+    serving = session.home.serving()
+    if revision is None or serving is None:
+        return
+    plane = Client(serving.url, session.context)
+    deadline = time.monotonic() + _SERVED_WITHIN_S
+    while not _is_served(plane, name, revision):
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                f"{name} is deployed, but serving does not run revision {revision} of it yet",
+                hint=f"look at {session.home.run / 'serve.log'}",
+            )
+        time.sleep(_POLL_S)
+    plane.close()
+
+
+def _is_served(plane: Client, name: str, revision: int) -> bool:
+    try:
+        served = msgspec.json.decode(plane.request("GET", f"/v1/deployments/{name}"))
+    except HoldfastError:
+        return False
+    return int(served["revision"]) >= revision
 
 
 def _report(session: Session, name: str, as_json: bool) -> None:

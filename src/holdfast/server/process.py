@@ -13,8 +13,8 @@ import time
 from holdfast.base.clock import Clock, Micros, SystemClock
 from holdfast.base.errors import InvalidError, UnavailableError
 from holdfast.base.home import Home, ServerInfo
-from holdfast.base.ledger import SqliteLedger
-from holdfast.base.simulation import restore_clock
+from holdfast.base.ledger import Ledger, SqliteLedger
+from holdfast.base.simulation import restore_clock, stored_clock
 from holdfast.server.app import build_app
 from holdfast.server.compose import MIGRATIONS, Services, compose, seeded
 from holdfast.server.guard import is_loopback
@@ -39,7 +39,7 @@ def run(
     """Runs the server of a home until SIGTERM or SIGINT.
 
     Args:
-        simulated_from: run on the persisted simulated clock, which starts here.
+        simulated_from: run on the persisted simulated clock, which starts here. A home that has one keeps it.
         idle_exit_s: leave after so long without a request, a job or an active model.
         seed: makes run ids and salts repeatable; None takes them from the operating system.
 
@@ -58,7 +58,7 @@ def run(
         port = free_port(host, port)
         ledger = SqliteLedger(home.ledger, MIGRATIONS)
         try:
-            clock: Clock = SystemClock() if simulated_from is None else restore_clock(ledger, simulated_from)
+            clock = _clock(ledger, simulated_from)
             runtime = Runtime(clock, tick_seconds)
             services = compose(
                 home,
@@ -79,6 +79,13 @@ def run(
     finally:
         (home.run / "server.json").unlink(missing_ok=True)
         lock.release()
+
+
+def _clock(ledger: Ledger, simulated_from: Micros | None) -> Clock:
+    """Real time, or the simulated clock that was asked for or that the home has lived on so far."""
+    if simulated_from is not None:
+        return restore_clock(ledger, simulated_from)
+    return stored_clock(ledger) or SystemClock()
 
 
 def free_port(host: str, port: int) -> int:

@@ -43,6 +43,7 @@ from holdfast.training.user_code import UserCode, call, load_user_code
 
 TIME_TRAVEL_INSTANTS = 16
 AGREEMENT_ROWS = 5000
+_WRITTEN_MOST = 400
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -289,7 +290,8 @@ def store_history(task: TrainingTask, rows: pl.DataFrame, blobs: Blobs) -> str |
 
 
 def _parameters(task: TrainingTask, estimator: Any) -> dict[str, str]:
-    """The declared parameters, and those of the estimator (the last of a pipeline) under its name."""
+    """The declared parameters, those of the estimator (the last of a pipeline) under its name, and `estimator`: how
+    it would be written, with the parameters that are not its defaults."""
     declared = {name: str(value) for name, value in task.spec.parameters.items()}
     estimator = getattr(estimator, "steps", [("", estimator)])[-1][1]
     try:
@@ -298,7 +300,8 @@ def _parameters(task: TrainingTask, estimator: Any) -> dict[str, str]:
         own = {}
     kind = type(estimator).__name__
     scalars = {n: v for n, v in own.items() if v is None or isinstance(v, bool | int | float | str)}
-    return {f"{kind}.{name}": str(value) for name, value in scalars.items()} | declared
+    written = {"estimator": " ".join(repr(estimator).split())[:_WRITTEN_MOST]} if own else {}
+    return {f"{kind}.{name}": str(value) for name, value in scalars.items()} | written | declared
 
 
 def _sample(matrix: FloatArray) -> FloatArray:
