@@ -188,7 +188,8 @@ def _relative(policy: RolloutPolicy, metric: str, change: float, margin: float, 
     convert = _root if metric == "rmse" else float
     return Comparison(
         estimate=convert(change / scale),
-        lower=convert((change - margin) / scale),
+        # A loss is never negative, so it cannot fall by more than all of it.
+        lower=max(-1.0, convert((change - margin) / scale)),
         upper=convert((change + margin) / scale),
         minimum_detectable_effect=policy.margin + convert(margin / scale),
     )
