@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from holdfast.base.clock import DAY_US, Micros, format_time
-from holdfast.base.errors import UnavailableError
+from holdfast.base.errors import HoldfastError, UnavailableError
 from holdfast.base.simulation import AdvanceClockRequest, ClockService
 from holdfast.cli.demo.plane import Answer, Plane
 from holdfast.cli.demo.processes import Processes
@@ -24,6 +24,8 @@ from holdfast.serving.service import DeploymentService, GetDeploymentRequest
 _LABELS_MOST = 10_000
 _SWITCH_WITHIN_S = 30.0
 _POLL_S = 0.002
+_SLOWLY_S = 0.3
+"""How long a day without a server takes at least, so that the world does not end before the server is back."""
 
 
 class Driver:
@@ -51,6 +53,7 @@ class Driver:
         self._plane = plane
         self._after_day = after_day
         self._next_day_at = start_at // DAY_US * DAY_US + DAY_US
+        self._settled_at = start_at
         self._due: list[tuple[Micros, str, int]] = []
         self._requests = 0
 
@@ -64,9 +67,7 @@ class Driver:
         """Sends the labels that are known by a time, and ends the days before it."""
         while self._next_day_at <= at:
             self.tell(self._next_day_at)
-            if not self._processes.server_is_away():
-                self.settle(self._next_day_at)
-            self._next_day_at += DAY_US
+            self._end_day()
         self.tell(at)
         self.at = max(self.at, at)
 
@@ -74,9 +75,13 @@ class Driver:
         """Waits, in the world's time, for the last label, and ends that day."""
         last = max((known_at for known_at, _, _ in self._due), default=self.at)
         self.reach(last)
-        while self._processes.server_is_away():
-            time.sleep(_POLL_S)
-        self.settle(self._next_day_at)
+        self._end_day()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Waits until the loop has settled the last day that ended."""
+        while self._settled_at < self._next_day_at - DAY_US:
+            self._settle(self._next_day_at - DAY_US)
 
     def ask(self, batch: Batch) -> Answer:
         """Sends one request and remembers the labels of its rows until they are due."""
@@ -98,21 +103,32 @@ class Driver:
             self._plane.label(msgspec.json.encode({"labels": labels}))
             self.labels += len(labels)
 
-    def settle(self, at: Micros) -> None:
-        """Moves the server's clock and waits until serving runs what the loop has decided by then."""
-        self.at = max(self.at, at)
-        self._until(lambda: self._shadows_are_done(), "the shadows did not catch up")
-        self._processes.call(ClockService.advance, AdvanceClockRequest(at))
-        self.follow_revision()
-        self._after_day(at)
-
-    def follow_revision(self) -> int:
-        """Waits until serving runs the revision that the ledger has, and returns its number."""
-        wanted = self._processes.call(
-            DeploymentService.get_deployment, GetDeploymentRequest(self._model)
-        ).revision.number
+    def follow_revision(self) -> None:
+        """Waits until serving runs the revision that the ledger has."""
+        request = GetDeploymentRequest(self._model)
+        wanted = self._processes.call_once(DeploymentService.get_deployment, request).revision.number
         self._until(lambda: self._serves(wanted), f"serving does not switch to revision {wanted}")
-        return wanted
+
+    def _end_day(self) -> None:
+        self._settle(self._next_day_at)
+        self._next_day_at += DAY_US
+
+    def _settle(self, at: Micros) -> None:
+        """Moves the server's clock and waits until serving runs what the loop has decided by then.
+
+        Without a server it does neither: callers do not wait for one, and a later day's end makes up for this one.
+        """
+        if self._processes.server_is_away():
+            time.sleep(_SLOWLY_S)
+            return
+        self._until(self._shadows_are_done, "the shadows did not catch up")
+        try:
+            self._processes.call_once(ClockService.advance, AdvanceClockRequest(at))
+            self.follow_revision()
+            self._after_day(at)
+        except UnavailableError:
+            return
+        self._settled_at = at
 
     def _serves(self, revision: int) -> bool:
         served = self._plane.served()
@@ -126,5 +142,5 @@ class Driver:
         deadline = time.monotonic() + _SWITCH_WITHIN_S
         while not condition():
             if time.monotonic() > deadline:
-                raise UnavailableError(otherwise, hint="its log is in run/serve.log")
+                raise HoldfastError(otherwise, hint="the log of serving is run/serve.log in the home")
             time.sleep(_POLL_S)

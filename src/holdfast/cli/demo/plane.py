@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from holdfast.base.errors import HoldfastError, UnavailableError
+from holdfast.base.errors import HoldfastError
 
 _AGAIN_WITHIN_S = 60.0
 _PAUSE_S = 0.05
@@ -89,8 +89,9 @@ class Plane:
                 self.close()
                 failure = error
             if time.monotonic() > deadline:
-                raise UnavailableError(
-                    f"the serving process does not answer ({failure})", hint="its log is in run/serve.log"
+                raise HoldfastError(
+                    f"the serving process does not answer ({failure})",
+                    hint="its log is run/serve.log in the home",
                 )
             self._revive()
             time.sleep(_PAUSE_S)

@@ -43,6 +43,7 @@ def roll_back_under_load(
         HoldfastError: there is nothing to roll back to, or a request failed.
     """
     driver.reach(batches[0].at)
+    driver.catch_up()
     callers = _Callers(driver, batches)
     callers.start()
     try:

@@ -88,8 +88,12 @@ class Watch:
 
     def news(self, processes: Processes, model: str) -> None:
         """Shows the decisions and alerts that came since the last call."""
-        decisions = processes.call(LoopService.list_decisions, ListDecisionsRequest(model, limit=_LATEST))
-        alerts = processes.call(MonitoringService.list_alerts, ListAlertsRequest(model=model, limit=_LATEST))
+        decisions = processes.call_once(
+            LoopService.list_decisions, ListDecisionsRequest(model, limit=_LATEST)
+        )
+        alerts = processes.call_once(
+            MonitoringService.list_alerts, ListAlertsRequest(model=model, limit=_LATEST)
+        )
         for alert in reversed([item for item in alerts if item.number > self._alert]):
             self._alert = alert.number
             self.console.print(line_of_alert(alert), no_wrap=True, overflow="ellipsis")
