@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from holdfast.monitoring.records import (
     ModelHealthRequest,
     MonitorPolicy,
 )
+from holdfast.registry.records import Transition
 from tests.monitoring.world import CONTEXT, KEY, START, World, make_rows
 
 POLICY = MonitorPolicy()
@@ -64,6 +66,19 @@ def test_a_shift_opens_one_alert_that_ends_when_it_is_over(world: World) -> None
     assert alert.resolution.startswith("cleared twice in a row")
     assert world.service.get_alert(CONTEXT, GetAlertRequest(alert.number)) == alert
     assert events(world) == ["monitoring.alert_opened", "monitoring.alert_resolved"]
+
+
+def test_a_version_that_came_back_is_not_judged_by_what_it_did_months_ago(world: World) -> None:
+    rng = np.random.default_rng(5)
+    for day in range(10):
+        world.serve(rng, day, loss=4.0)
+    back = Transition("live", START + 60 * DAY_US, "ada", "person", "rolled back to")
+    away = Transition("retired", START + 10 * DAY_US, "loop", "loop")
+    world.version = msgspec.structs.replace(
+        world.version, transitions=(*world.version.transitions, away, back)
+    )
+    states = {check.kind: check.state for check in watch(world, 61)}
+    assert states["performance"] == "insufficient data"
 
 
 def test_a_new_version_ends_the_alert(world: World) -> None:

@@ -171,7 +171,16 @@ class MonitoringService:
         baseline = self.baseline(version)
         if baseline is None:
             return []
-        return self.check(context, environment, version.name, version.version, policy, baseline, now)
+        return self.check(
+            context,
+            environment,
+            version.name,
+            version.version,
+            policy,
+            baseline,
+            now,
+            since_at=_serving_since(version),
+        )
 
     def observe(self, context: Context, environment: str, model: str) -> int:
         """Brings the windows of a deployment up to date with its log; returns how many of them changed."""
@@ -186,10 +195,13 @@ class MonitoringService:
         policy: MonitorPolicy,
         baseline: Baseline,
         now: Micros,
+        *,
+        since_at: Micros = 0,
     ) -> list[Check]:
         """Checks a version's windows as they are now, and opens, updates or resolves alerts.
 
-        A second call for the same moment returns the checks of the first and changes nothing.
+        Days before that of `since_at` do not count: a version that came back after a rollback is not judged by
+        what it did months ago. A second call for the same moment returns the checks of the first and changes nothing.
         """
         from holdfast.monitoring.policy import evaluate
 
@@ -197,7 +209,12 @@ class MonitoringService:
             windows = store.list_windows(
                 reader, context.project, environment, model, now - _LOOKBACK_US - policy.window_us, now
             )
-        mine = [window for window in windows if window.version == version or window.rejected]
+        first_day = since_at // DAY_US * DAY_US
+        mine = [
+            window
+            for window in windows
+            if window.day_at >= first_day and (window.version == version or window.rejected)
+        ]
         outcomes = evaluate(
             policy, baseline, mine, now, self._variation((context.project, model, version), baseline, policy)
         )
@@ -303,6 +320,17 @@ class MonitoringService:
             lineage.record_edge(transaction, context, source, "alerted by", opened.urn, now)
             _announce(transaction, context, "monitoring.alert_opened", opened, now)
         return check
+
+
+def _serving_since(version: ModelVersion) -> Micros:
+    """When a version's present stretch of serving began, the first share of a canary or a shadow included."""
+    since = 0
+    for step in version.transitions:
+        if step.stage not in ("staged", "live"):
+            since = 0
+        elif since == 0:
+            since = step.at
+    return since
 
 
 def _announce(transaction: Transaction, context: Context, kind: str, alert: Alert, at: Micros) -> None:
