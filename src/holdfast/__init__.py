@@ -12,10 +12,15 @@ The public names load on first use, so that `import holdfast` costs next to noth
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 
 from holdfast.base.version import VERSION as __version__  # noqa: F401
+
+# ONNX Runtime (1.29 and later) tells Microsoft about models and machine unless this is set before it is loaded. What a
+# model is made of stays here; whoever wants to report sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # A constant of our own, which type checkers know: importing `typing` would double the time of `import holdfast`.
 TYPE_CHECKING = False
