@@ -6,7 +6,6 @@ logged but never arrived is not counted twice.
 
 from __future__ import annotations
 
-import http.client
 import socket
 import time
 from collections.abc import Callable
@@ -85,7 +84,7 @@ class Plane:
                 if status != 503:
                     return status, data
                 failure: object = _message(data)
-            except (OSError, http.client.HTTPException) as error:
+            except OSError as error:
                 self.close()
                 failure = error
             if time.monotonic() > deadline:
@@ -102,18 +101,38 @@ class Plane:
             address = (parts.hostname or "", parts.port or 80)
             self._connection = socket.create_connection(address, timeout=_TIMEOUT_S)
             self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Head and body in one segment: http.client sends two, which costs a third more.
+        # Head and body in one segment, and no more of the answer's head than its length: http.client takes half as
+        # long again for each of some 26,000 requests.
         head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
         self._connection.sendall(head.encode() + body)
-        response = http.client.HTTPResponse(self._connection, method=method)
-        response.begin()
-        return response.status, response.read()
+        return _read_answer(self._connection)
 
     def close(self) -> None:
         """Closes the connection; the next request opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _read_answer(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and body of an answer that says how long it is, as those of the serving process do."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _received(connection)
+    head, _, body = data.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    fields = dict(line.lower().split(b":", 1) for line in lines)
+    length = int(fields[b"content-length"])
+    while len(body) < length:
+        body += _received(connection)
+    return int(status.split(b" ", 2)[1]), body
+
+
+def _received(connection: socket.socket) -> bytes:
+    data = connection.recv(1 << 20)
+    if not data:
+        raise ConnectionResetError("the connection was closed")
+    return data
 
 
 def _message(data: bytes) -> str:

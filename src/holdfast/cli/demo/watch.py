@@ -15,7 +15,7 @@ from holdfast.loop.service import LoopService
 from holdfast.monitoring.records import Alert, ListAlertsRequest
 from holdfast.monitoring.service import MonitoringService
 
-_LATEST = 20
+_LATEST = 8
 _REASON_MOST = 96
 MARKS = {
     "alert": ("▲", "yellow"),
