@@ -33,7 +33,13 @@ from holdfast.loop.training_jobs import TRAIN, TrainingJobs
 from holdfast.monitoring import store as monitoring_store
 from holdfast.monitoring.service import MonitoringService
 from holdfast.registry import store as registry_store
+from holdfast.registry.catalog.service.aliases import AliasCatalog
+from holdfast.registry.catalog.service.changes import Changes
+from holdfast.registry.catalog.service.models import ModelCatalog
+from holdfast.registry.catalog.service.versions import VersionCatalog
 from holdfast.registry.service import RegistryService
+from holdfast.registry.webhooks.sender import WebhookSender
+from holdfast.registry.webhooks.service import WebhookService
 from holdfast.rollout import store as rollout_store
 from holdfast.rollout.service import RolloutService
 from holdfast.serving import store as serving_store
@@ -43,6 +49,7 @@ from holdfast.tracking.service import TrackingService
 from holdfast.training.launcher import Launcher
 from holdfast.training.service import TrainingService
 from holdfast.ui.services import PageServices
+from holdfast.wire.mlflow import webhooks as mlflow_webhooks
 
 MIGRATIONS: tuple[Migration, ...] = (
     *events.MIGRATIONS,
@@ -68,6 +75,8 @@ SERVICE_TYPES: tuple[type, ...] = (
     DataService,
     FeatureService,
     RegistryService,
+    VersionCatalog,
+    AliasCatalog,
     RolloutService,
     DeploymentService,
     MonitoringService,
@@ -89,6 +98,11 @@ class Services:
     data: DataService
     features: FeatureService
     registry: RegistryService
+    models: ModelCatalog
+    versions: VersionCatalog
+    aliases: AliasCatalog
+    webhooks: WebhookService
+    webhook_sender: WebhookSender
     rollouts: RolloutService
     deployments: DeploymentService
     monitoring: MonitoringService
@@ -147,6 +161,9 @@ def compose(
     data = DataService(ledger)
     features = FeatureService(ledger)
     registry = RegistryService(ledger, blobs, clock)
+    changes = Changes(ledger, clock, wake)
+    sender = WebhookSender(ledger)
+    webhooks = WebhookService(ledger, clock, Random(os.urandom(16)), sender, tuple(mlflow_webhooks.EXAMPLES))
     training = TrainingService(ledger, blobs, clock, home, data, features, tracking, registry, launcher)
     rollouts = RolloutService(ledger, clock)
     deployments = DeploymentService(ledger, blobs, clock, home, registry, features, rng)
@@ -158,13 +175,18 @@ def compose(
     )
     job_service.handle(TRAIN, TrainingJobs(ledger, data, training, deployments, log))
     return Services(
-        events=_listen(EventDispatcher(ledger), deployments),
+        events=_listen(EventDispatcher(ledger), deployments, webhooks),
         jobs=job_service,
         clock=ClockService(ledger, clock, settle),
         tracking=tracking,
         data=data,
         features=features,
         registry=registry,
+        models=ModelCatalog(changes),
+        versions=VersionCatalog(changes),
+        aliases=AliasCatalog(changes),
+        webhooks=webhooks,
+        webhook_sender=sender,
         rollouts=rollouts,
         deployments=deployments,
         monitoring=monitoring,
@@ -187,12 +209,15 @@ def seeded(ledger: Ledger, seed: int) -> Random:
         return Random(f"{seed}:{loop_store.count_decisions(reader)}")
 
 
-def _listen(dispatcher: EventDispatcher, deployments: DeploymentService) -> EventDispatcher:
-    """Whatever revises a deployment, its file follows, after a crash in between too."""
+def _listen(
+    dispatcher: EventDispatcher, deployments: DeploymentService, webhooks: WebhookService
+) -> EventDispatcher:
+    """Whatever revises a deployment, its file follows, after a crash in between too; webhooks are told of the rest."""
 
     def publish(event: Event) -> None:
         context = system_context(event.project)
         deployments.publish(context, event.payload["environment"], event.payload["name"])
 
     dispatcher.listen("publish-deployment", {REVISED}, publish)
+    dispatcher.listen("webhooks", set(mlflow_webhooks.KINDS), mlflow_webhooks.listener(webhooks))
     return dispatcher

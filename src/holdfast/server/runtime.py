@@ -41,6 +41,7 @@ class Runtime:
         for context in contexts:
             services.loop.adopt_local_changes(context)
         services.deployments.publish_all(contexts)
+        services.webhook_sender.start()
         targets = [self._look] if self._simulated else [self._look, self._work]
         for target in targets:
             thread = threading.Thread(target=target, name=f"runtime{target.__name__}", daemon=True)
@@ -59,6 +60,7 @@ class Runtime:
         self.wake()
         for thread in self._threads:
             thread.join(timeout=5)
+        self._services.webhook_sender.stop()
         self._services.launcher.close()
 
     def wake(self) -> None:

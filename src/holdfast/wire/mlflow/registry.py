@@ -1,0 +1,23 @@
+"""The endpoints of the registry, all together."""
+
+from __future__ import annotations
+
+from holdfast.registry.catalog.service.aliases import AliasCatalog
+from holdfast.registry.catalog.service.models import ModelCatalog
+from holdfast.registry.catalog.service.versions import VersionCatalog
+from holdfast.registry.webhooks.service import WebhookService
+from holdfast.wire.mlflow.model_versions import ModelVersions
+from holdfast.wire.mlflow.registered_models import RegisteredModels
+from holdfast.wire.mlflow.routing import Route
+from holdfast.wire.mlflow.webhooks import Webhooks
+
+
+def registry_routes(
+    models: ModelCatalog, versions: VersionCatalog, aliases: AliasCatalog, webhooks: WebhookService
+) -> list[Route]:
+    """Models, versions, aliases and webhooks."""
+    return [
+        *RegisteredModels(models, versions, aliases).routes(),
+        *ModelVersions(versions).routes(),
+        *Webhooks(webhooks).routes(),
+    ]
