@@ -87,10 +87,10 @@ class Session:
 
     def _read_locally(self, verb: Callable[..., Any], request: msgspec.Struct) -> Any:
         from holdfast.base.clock import SystemClock
-        from holdfast.base.ledger.sqlite import ReadOnlyLedger
+        from holdfast.base.ledger.opening import open_read_only
         from holdfast.server.compose import MIGRATIONS, compose
 
-        ledger = ReadOnlyLedger(self.home.ledger, MIGRATIONS)
+        ledger = open_read_only(self.config.ledger, self.home.ledger, MIGRATIONS)
         try:
             services = compose(self.home, ledger, SystemClock(), settle=lambda: True, wake=lambda: None)
             owner = verb.__qualname__.partition(".")[0]

@@ -91,6 +91,7 @@ SERVICE_TYPES: tuple[type, ...] = (
 class Services:
     """Every service of a server, and what drives them."""
 
+    ledger: Ledger
     events: EventDispatcher
     jobs: JobService
     clock: ClockService
@@ -175,6 +176,7 @@ def compose(
     )
     job_service.handle(TRAIN, TrainingJobs(ledger, data, training, deployments, log))
     return Services(
+        ledger=ledger,
         events=_listen(EventDispatcher(ledger), deployments, webhooks),
         jobs=job_service,
         clock=ClockService(ledger, clock, settle),

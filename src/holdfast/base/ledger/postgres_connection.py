@@ -37,7 +37,7 @@ _STAND_STILL_MS = 30_000
 _WAIT_FOR_OTHERS_MS = 20_000
 _ROWS_FETCHED = 2_000
 # Few different sizes, so that each is prepared once; PostgreSQL takes at most 65,535 parameters a statement.
-_ROWS_A_STATEMENT = (1_000, 100, 10, 1)
+_ROWS_A_STATEMENT = (100, 10, 1)
 _LEGAL_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # What a `?` may stand in without being a placeholder: a text, a quoted name, a comment.
 _LITERAL_OR_PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\?", re.DOTALL)
