@@ -20,7 +20,6 @@ from holdfast.tracking.ids import new_run_id
 from holdfast.tracking.records import LoggedModel, ModelStatus
 from holdfast.tracking.service import experiments as experiment_verbs
 from holdfast.tracking.service.experiments import ExperimentService
-from holdfast.tracking.service.runs import model_urn
 from holdfast.tracking.store import logged_models as store
 from holdfast.tracking.store import model_search, search
 from holdfast.tracking.store.model_search import Dataset, ModelOrder
@@ -92,7 +91,7 @@ class LoggedModelService:
             store.insert(transaction, context.project, model, experiment.number)
             if source_run_id:
                 source = urn.run(source_run_id)
-                lineage.record_edge(transaction, context, source, "wrote", model_urn(model_id), at)
+                lineage.record_edge(transaction, context, source, "wrote", urn.logged_model(model_id), at)
             return model
 
         return self._ledger.write(change)

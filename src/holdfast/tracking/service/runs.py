@@ -221,7 +221,7 @@ class RunService:
             for link in models:
                 input_store.add_model(transaction, head.number, "input", link)
                 lineage.record_edge(
-                    transaction, context, model_urn(link.model_id), "read by", urn.run(run_id), at
+                    transaction, context, urn.logged_model(link.model_id), "read by", urn.run(run_id), at
                 )
 
         self._change(context, run_id, change)
@@ -234,7 +234,7 @@ class RunService:
             for link in models:
                 input_store.add_model(transaction, head.number, "output", link)
                 lineage.record_edge(
-                    transaction, context, urn.run(run_id), "wrote", model_urn(link.model_id), at
+                    transaction, context, urn.run(run_id), "wrote", urn.logged_model(link.model_id), at
                 )
 
         self._change(context, run_id, change)
@@ -328,11 +328,6 @@ def head_in(reader: Reader, context: Context, run_id: str) -> RunHead:
 def artifact_root(location: str, run_id: str) -> str:
     """Where the artifacts of a run of an experiment go."""
     return f"{location}/{run_id}/artifacts"
-
-
-def model_urn(model_id: str) -> str:
-    """The URN of a logged model."""
-    return f"tracking/model/{model_id}"
 
 
 def _agreed_name(name: str, tag: str) -> str:

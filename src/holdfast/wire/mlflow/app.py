@@ -27,6 +27,7 @@ _PROJECT = re.compile(r"/p/([^/]+)(/.*)")
 _PREFIXES = re.compile(
     r"/(?:ajax-)?api/\d\.\d/(?:preview/)?mlflow(?:-artifacts)?/|/(?:model-versions/)?get-artifact$|/version$"
 )
+_UPLOADS = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/(?:artifacts|mpu/parts)/")
 _NOT_YET = re.compile(r"/api/\d\.\d/mlflow/(?:traces|scorers|gateway|issues|datasets|prompt-optimization)\b")
 _ACTOR = ACTOR_HEADER.lower().encode()
 _PROJECT_HEADER = PROJECT_HEADER.lower().encode()
@@ -51,6 +52,11 @@ def is_mlflow(path: str) -> bool:
         (True, False)
     """
     return _PREFIXES.match(_split(path)[1]) is not None
+
+
+def is_upload(method: str, path: str) -> bool:
+    """Whether a request brings a file, which is taken in piece by piece however large it is."""
+    return method == "PUT" and _UPLOADS.match(_split(path)[1]) is not None
 
 
 class MlflowDoor:
