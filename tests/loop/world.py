@@ -46,8 +46,8 @@ class World:
     services: Services
 
     @classmethod
-    def open(cls, folder: Path, ledger: Ledger | None = None) -> World:
-        home = Home(folder / "home")
+    def open(cls, folder: Path, ledger: Ledger | None = None, home: Home | None = None) -> World:
+        home = home or Home(folder / "home")
         home.prepare()
         ledger = ledger or SqliteLedger(home.ledger, MIGRATIONS)
         clock = SimulatedClock(START_AT)

@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +15,7 @@ import pytest
 
 from holdfast.base.home import Home
 from tests.cli.test_commands import MODEL, rows
-from tests.server.conftest import holdfast
+from tests.server.conftest import holdfast, wait_for
 
 pytestmark = pytest.mark.postgresql
 
@@ -38,13 +36,6 @@ def ask(url: str, sql: str) -> Any:
         connection.execute(f'SET search_path TO "{schema}"')
         row = connection.execute(sql).fetchone()
     return row[0] if row else None
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def sharing(home: Home, other: Home) -> Home:
