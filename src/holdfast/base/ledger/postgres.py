@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import TypeVar
 
 import psycopg
@@ -81,6 +82,9 @@ class PostgresLedger:
     def write(self, change: Callable[[Transaction], T]) -> T:
         return self._writer.write(change, getattr(self._decided_in, "term", None))
 
+    def submit(self, change: Callable[[Transaction], T]) -> Future[T]:
+        return self._writer.submit(change, getattr(self._decided_in, "term", None))
+
     def read(self) -> contextlib.AbstractContextManager[Reader]:
         return self._readers.snapshot()
 
@@ -119,6 +123,9 @@ class ReadOnlyPostgresLedger:
         refuse_newer({(row["domain"], row["number"]) for row in rows}, migrations)
 
     def write(self, change: Callable[[Transaction], T]) -> T:
+        raise not_running()
+
+    def submit(self, change: Callable[[Transaction], T]) -> Future[T]:
         raise not_running()
 
     def read(self) -> contextlib.AbstractContextManager[Reader]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -72,6 +73,13 @@ class Ledger(Protocol):
             UnavailableError: the database is away; nothing was changed, and trying again can help.
             UnknownOutcomeError: it went away while it committed and did not come back to say what became of it.
             LeadLostError: within `leading`, when another server leads by now.
+        """
+        ...
+
+    def submit(self, change: Callable[[Transaction], T]) -> Future[T]:
+        """As `write`, without waiting: the future is done once the change is durable, or raises what it raised.
+
+        For an event loop, which must not wait and need not occupy a thread with waiting.
         """
         ...
 

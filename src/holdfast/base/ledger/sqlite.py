@@ -9,6 +9,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -101,6 +102,9 @@ class SqliteLedger:
     def write(self, change: Callable[[Transaction], T]) -> T:
         return self._writer.write(change)
 
+    def submit(self, change: Callable[[Transaction], T]) -> Future[T]:
+        return self._writer.submit(change)
+
     def read(self) -> contextlib.AbstractContextManager[Reader]:
         return self._readers.snapshot()
 
@@ -130,6 +134,9 @@ class ReadOnlyLedger:
         refuse_newer({(row["domain"], row["number"]) for row in rows}, migrations)
 
     def write(self, change: Callable[[Transaction], T]) -> T:
+        raise not_running()
+
+    def submit(self, change: Callable[[Transaction], T]) -> Future[T]:
         raise not_running()
 
     def read(self) -> contextlib.AbstractContextManager[Reader]:

@@ -61,12 +61,16 @@ class GroupWriter:
 
     def write(self, change: Callable[[Transaction], T], term: int | None = None) -> T:
         """Queues a change and waits until it is durable."""
+        assert threading.current_thread() is not self._thread, "a change must not write to the ledger again"
+        return self.submit(change, term).result()
+
+    def submit(self, change: Callable[[Transaction], T], term: int | None = None) -> Future[T]:
+        """Queues a change; the future is done once it is durable."""
         if self._closed:
             raise UnavailableError("the ledger is closed", hint="start the server again")
-        assert threading.current_thread() is not self._thread, "a change must not write to the ledger again"
         result: Future[T] = Future()
         self._queue.put(Change(change, result, term))
-        return result.result()
+        return result
 
     def close(self) -> None:
         """Finishes what is queued and ends the thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from random import Random
 from typing import TypeVar
 
@@ -69,7 +70,22 @@ class RunService:
         started_at: Micros | None = None,
         tags: Sequence[tuple[str, str]] = (),
     ) -> LoggedRun:
-        """Begins a run under an id of its own.
+        """Begins a run under an id of its own, and returns once it is durable; raises as `submit_create`."""
+        return self.submit_create(
+            context, experiment_id, name=name, user=user, started_at=started_at, tags=tags
+        ).result()
+
+    def submit_create(
+        self,
+        context: Context,
+        experiment_id: str,
+        *,
+        name: str = "",
+        user: str = "",
+        started_at: Micros | None = None,
+        tags: Sequence[tuple[str, str]] = (),
+    ) -> Future[LoggedRun]:
+        """Queues the beginning of a run under an id of its own; the future is done once it is durable.
 
         Raises:
             NotFoundError: there is no such experiment.
@@ -115,7 +131,7 @@ class RunService:
                 tags=run.tags,
             )
 
-        return self._ledger.write(change)
+        return self._ledger.submit(change)
 
     def get(self, context: Context, run_id: str) -> LoggedRun:
         """A run with everything that was logged to it, deleted or not; `NotFoundError` when there is none."""
@@ -171,7 +187,21 @@ class RunService:
         parameters: Sequence[tuple[str, str]] = (),
         tags: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Logs points, parameters and tags, all or none of them.
+        """Logs points, parameters and tags, all or none of them, and returns once they are durable.
+
+        Raises: as `submit_batch`, whose future raises some of them.
+        """
+        self.submit_batch(context, run_id, points, parameters, tags).result()
+
+    def submit_batch(
+        self,
+        context: Context,
+        run_id: str,
+        points: Sequence[LoggedPoint] = (),
+        parameters: Sequence[tuple[str, str]] = (),
+        tags: Sequence[tuple[str, str]] = (),
+    ) -> Future[None]:
+        """Queues points, parameters and tags, all or none of them; the future is done once they are durable.
 
         Raises:
             InvalidError: a name, value or amount is not legal.
@@ -193,7 +223,7 @@ class RunService:
                 metric_store.append(transaction, head.number, head.experiment_number, rows)
                 model_store.add_points(transaction, context.project, run_id, points)
 
-        self._change(context, run_id, change)
+        return self._submit(context, run_id, change)
 
     def delete_tag(self, context: Context, run_id: str, key: str) -> None:
         """Removes a tag of an active run; `NotFoundError` when there is none."""
@@ -306,6 +336,11 @@ class RunService:
         self._ledger.write(change)
 
     def _change(self, context: Context, run_id: str, change: Callable[[Transaction, RunHead], T]) -> T:
+        return self._submit(context, run_id, change).result()
+
+    def _submit(
+        self, context: Context, run_id: str, change: Callable[[Transaction, RunHead], T]
+    ) -> Future[T]:
         def checked(transaction: Transaction) -> T:
             head = head_in(transaction, context, run_id)
             if head.lifecycle != "active":
@@ -314,7 +349,7 @@ class RunService:
                 )
             return change(transaction, head)
 
-        return self._ledger.write(checked)
+        return self._ledger.submit(checked)
 
 
 def head_in(reader: Reader, context: Context, run_id: str) -> RunHead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -60,6 +61,7 @@ class Call:
 
 
 Answer = Callable[[Call], Any]
+Submitter = Callable[[Call], "Future[Any]"]
 Streamer = Callable[[Call, Scope, Receive, Send], Awaitable[None]]
 
 
@@ -70,13 +72,15 @@ class Route:
     `path` is what follows `/api/2.0` (e.g. `/mlflow/runs/create`), or the whole path where `version` is empty;
     `{name}` takes one segment, `{name:path}` the rest. `answer` gets the call, in a worker thread, and returns
     what is sent as JSON. An endpoint that reads or writes more than fits in memory has `stream` instead, which
-    runs in the event loop and talks ASGI itself.
+    runs in the event loop and talks ASGI itself. An endpoint whose work is one write to the ledger has `submit`
+    instead, which returns a future: small requests then need no thread that waits.
     """
 
     method: str
     path: str
     answer: Answer | None = None
     stream: Streamer | None = None
+    submit: Submitter | None = None
     version: str = "2.0"
 
     @property

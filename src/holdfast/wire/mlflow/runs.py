@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
@@ -130,25 +132,25 @@ class Runs:
     def routes(self) -> list[Route]:
         at = "/mlflow/runs"
         return [
-            Route("POST", f"{at}/create", self.create),
+            Route("POST", f"{at}/create", submit=self.create),
             Route("GET", f"{at}/get", self.get),
             Route("POST", f"{at}/update", self.update),
             Route("POST", f"{at}/delete", self.delete),
             Route("POST", f"{at}/restore", self.restore),
             Route("POST", f"{at}/search", self.search),
-            Route("POST", f"{at}/log-metric", self.log_metric),
-            Route("POST", f"{at}/log-parameter", self.log_parameter),
-            Route("POST", f"{at}/log-batch", self.log_batch),
-            Route("POST", f"{at}/set-tag", self.set_tag),
+            Route("POST", f"{at}/log-metric", submit=self.log_metric),
+            Route("POST", f"{at}/log-parameter", submit=self.log_parameter),
+            Route("POST", f"{at}/log-batch", submit=self.log_batch),
+            Route("POST", f"{at}/set-tag", submit=self.set_tag),
             Route("POST", f"{at}/delete-tag", self.delete_tag),
             Route("POST", f"{at}/log-inputs", self.log_inputs),
             Route("POST", f"{at}/outputs", self.log_outputs),
             Route("POST", f"{at}/log-model", self.log_model),
         ]
 
-    def create(self, call: Call) -> Any:
+    def create(self, call: Call) -> Future[Any]:
         asked = call.read(CreateRun)
-        found = self._runs.create(
+        queued = self._runs.submit_create(
             call.context,
             asked.experiment_id,
             name=asked.run_name,
@@ -156,7 +158,7 @@ class Runs:
             started_at=None if asked.start_time is None else asked.start_time * _MILLISECOND_US,
             tags=_pairs(asked.tags),
         )
-        return {"run": run_message(found)}
+        return _then(queued, lambda found: {"run": run_message(found)})
 
     def get(self, call: Call) -> Any:
         return {"run": run_message(self._runs.get(call.context, run_id_of(call.read(RunId))))}
@@ -191,17 +193,17 @@ class Runs:
         )
         return with_page({"runs": [run_message(run) for run in page.runs]}, page.next_page)
 
-    def log_metric(self, call: Call) -> None:
+    def log_metric(self, call: Call) -> Future[None]:
         asked = call.read(LogMetric)
-        self._runs.log_batch(call.context, run_id_of(asked), [_point(asked)])
+        return self._runs.submit_batch(call.context, run_id_of(asked), [_point(asked)])
 
-    def log_parameter(self, call: Call) -> None:
+    def log_parameter(self, call: Call) -> Future[None]:
         asked = call.read(LogPair)
-        self._runs.log_batch(call.context, run_id_of(asked), parameters=[(asked.key, asked.value)])
+        return self._runs.submit_batch(call.context, run_id_of(asked), parameters=[(asked.key, asked.value)])
 
-    def log_batch(self, call: Call) -> None:
+    def log_batch(self, call: Call) -> Future[None]:
         asked = call.read(LogBatch)
-        self._runs.log_batch(
+        return self._runs.submit_batch(
             call.context,
             asked.run_id,
             [_point(metric) for metric in asked.metrics],
@@ -209,9 +211,9 @@ class Runs:
             _pairs(asked.tags),
         )
 
-    def set_tag(self, call: Call) -> None:
+    def set_tag(self, call: Call) -> Future[None]:
         asked = call.read(LogPair)
-        self._runs.log_batch(call.context, run_id_of(asked), tags=[(asked.key, asked.value)])
+        return self._runs.submit_batch(call.context, run_id_of(asked), tags=[(asked.key, asked.value)])
 
     def delete_tag(self, call: Call) -> None:
         asked = call.read(DeleteTag)
@@ -246,6 +248,21 @@ class Runs:
                 f"Model json is missing mandatory fields: {', '.join(sorted(missing))}", field="model_json"
             )
         self._runs.append_to_tag(call.context, asked.run_id, _MODELS_TAG, model)
+
+
+def _then(queued: Future[LoggedRun], message: Callable[[LoggedRun], Any]) -> Future[Any]:
+    """A future of the message about what is queued."""
+    answer: Future[Any] = Future()
+
+    def settle(done: Future[LoggedRun]) -> None:
+        raised = done.exception()
+        if raised is None:
+            answer.set_result(message(done.result()))
+        else:
+            answer.set_exception(raised)
+
+    queued.add_done_callback(settle)
+    return answer
 
 
 def run_id_of(asked: Any) -> str:
