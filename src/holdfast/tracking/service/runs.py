@@ -212,7 +212,7 @@ class RunService:
         policy.check_batch(points, len(parameters), len(tags))
         policy.check_points(points)
         wanted, set_tags = policy.check_parameters(parameters), policy.check_tags(tags)
-        rows = [(point.key, point.step, point.at, point.value) for point in points]
+        rows = [(point.key, point.step, point.at, float(point.value)) for point in points]
 
         def change(transaction: Transaction, head: RunHead) -> None:
             if wanted:

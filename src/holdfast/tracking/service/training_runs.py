@@ -152,7 +152,7 @@ class TrackingService:
         """Adds metric points to a run."""
         if points:
             head = head_in(transaction, context, run_id)
-            rows = [(point.key, point.step, point.at, point.value) for point in points]
+            rows = [(point.key, point.step, point.at, float(point.value)) for point in points]
             metric_store.append(transaction, head.number, head.experiment_number, rows)
 
     def run_in(self, reader: Reader, context: Context, run_id: str) -> Run:
