@@ -109,6 +109,27 @@ class RegistryService:
         events.emit(transaction, context, "registry.versioned", told, at)
         return self.version_in(transaction, context, version.name, version.version)
 
+    def make_ready(
+        self, transaction: Transaction, context: Context, version: ModelVersion, reason: str, at: Micros
+    ) -> ModelVersion:
+        """Gives a version from outside the record that it can be served by; one that has it stays as it is.
+
+        Raises:
+            NotFoundError: there is no such version.
+            ConflictError: the model has another task.
+        """
+        known = store.find_version(transaction, context.project, version.name, version.version)
+        if known is not None:
+            return known
+        if not store.is_registered(transaction, context.project, version.name, version.version):
+            raise NotFoundError(f"{version.name} has no version {version.version}")
+        model = self.model_in(transaction, context, version.name)
+        self.agree_on_task(transaction, context, model, version.task)
+        store.set_record(transaction, context.project, version)
+        detail = {"reason": reason, "files": [file.digest for file in version.files]}
+        audit.record(transaction, context, "registry.make_ready", version.urn, detail, at)
+        return self.transition(transaction, context, version.name, version.version, "gated", reason, at)
+
     def transition(
         self,
         transaction: Transaction,

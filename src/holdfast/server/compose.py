@@ -24,6 +24,7 @@ from holdfast.features import store as features_store
 from holdfast.features.service import FeatureService
 from holdfast.loop import store as loop_store
 from holdfast.loop.actions import Actions
+from holdfast.loop.candidates import Candidates
 from holdfast.loop.controller import Controller
 from holdfast.loop.counterfactual import CounterfactualService
 from holdfast.loop.overview import OverviewService
@@ -37,6 +38,9 @@ from holdfast.registry.catalog.service.aliases import AliasCatalog
 from holdfast.registry.catalog.service.changes import Changes
 from holdfast.registry.catalog.service.models import ModelCatalog
 from holdfast.registry.catalog.service.versions import VersionCatalog
+from holdfast.registry.outside.service import OutsideService
+from holdfast.registry.outside.source import SourceFiles
+from holdfast.registry.outside.tree import TrackedArtifacts
 from holdfast.registry.service import RegistryService
 from holdfast.registry.webhooks.sender import WebhookSender
 from holdfast.registry.webhooks.service import WebhookService
@@ -45,11 +49,19 @@ from holdfast.rollout.service import RolloutService
 from holdfast.serving import store as serving_store
 from holdfast.serving.service import REVISED, DeploymentService
 from holdfast.tracking import store as tracking_store
-from holdfast.tracking.service import TrackingService
+from holdfast.tracking.service import (
+    ArtifactService,
+    ExperimentService,
+    LoggedModelService,
+    MetricService,
+    RunService,
+    TrackingService,
+)
 from holdfast.training.launcher import Launcher
 from holdfast.training.service import TrainingService
 from holdfast.ui.services import PageServices
 from holdfast.wire.mlflow import webhooks as mlflow_webhooks
+from holdfast.wire.mlflow.endpoints import TrackingDoors
 
 MIGRATIONS: tuple[Migration, ...] = (
     *events.MIGRATIONS,
@@ -96,11 +108,13 @@ class Services:
     jobs: JobService
     clock: ClockService
     tracking: TrackingService
+    logging: TrackingDoors
     data: DataService
     features: FeatureService
     registry: RegistryService
     models: ModelCatalog
     versions: VersionCatalog
+    sources: SourceFiles
     aliases: AliasCatalog
     webhooks: WebhookService
     webhook_sender: WebhookSender
@@ -159,10 +173,14 @@ def compose(
     job_service = JobService(ledger, clock)
     launcher = Launcher(max(1, (os.cpu_count() or 2) // 2), standby=True)
     tracking = TrackingService(ledger)
+    logging = _logging(home, ledger, blobs, clock)
     data = DataService(ledger)
     features = FeatureService(ledger)
     registry = RegistryService(ledger, blobs, clock)
     changes = Changes(ledger, clock, wake)
+    versions = VersionCatalog(changes)
+    sources = SourceFiles(TrackedArtifacts(logging.artifacts, logging.runs, logging.models), versions)
+    outside = OutsideService(ledger, blobs, clock, home, registry, sources)
     sender = WebhookSender(ledger)
     webhooks = WebhookService(ledger, clock, Random(os.urandom(16)), sender, tuple(mlflow_webhooks.EXAMPLES))
     training = TrainingService(ledger, blobs, clock, home, data, features, tracking, registry, launcher)
@@ -171,8 +189,20 @@ def compose(
     monitoring = MonitoringService(ledger, blobs, clock, registry, log)
     actions = Actions(registry, rollouts, deployments)
     controller = Controller(ledger, clock, registry, rollouts, deployments, log, monitoring, actions, rng)
+    candidates = Candidates(ledger, clock, registry, versions, outside)
     loop = LoopService(
-        ledger, blobs, clock, job_service, registry, rollouts, deployments, actions, controller, rng, wake
+        ledger,
+        blobs,
+        clock,
+        job_service,
+        registry,
+        rollouts,
+        deployments,
+        actions,
+        controller,
+        rng,
+        wake,
+        candidates,
     )
     job_service.handle(TRAIN, TrainingJobs(ledger, data, training, deployments, log))
     return Services(
@@ -181,11 +211,13 @@ def compose(
         jobs=job_service,
         clock=ClockService(ledger, clock, settle),
         tracking=tracking,
+        logging=logging,
         data=data,
         features=features,
         registry=registry,
         models=ModelCatalog(changes),
-        versions=VersionCatalog(changes),
+        versions=versions,
+        sources=sources,
         aliases=AliasCatalog(changes),
         webhooks=webhooks,
         webhook_sender=sender,
@@ -198,6 +230,20 @@ def compose(
         counterfactual=CounterfactualService(ledger, blobs, registry, log),
         audit=AuditService(ledger),
         launcher=launcher,
+    )
+
+
+def _logging(home: Home, ledger: Ledger, blobs: Blobs, clock: Clock) -> TrackingDoors:
+    """What outside clients log to. Their ids never come from the seed: a simulation must not depend on them."""
+    ids = Random(os.urandom(16))
+    experiments = ExperimentService(ledger, clock)
+    artifacts = ArtifactService(ledger, blobs, clock, home.tmp / "uploads", ids)
+    return TrackingDoors(
+        experiments=experiments,
+        runs=RunService(ledger, clock, experiments, ids),
+        metrics=MetricService(ledger),
+        models=LoggedModelService(ledger, clock, experiments, ids),
+        artifacts=artifacts,
     )
 
 

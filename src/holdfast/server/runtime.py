@@ -44,6 +44,8 @@ class Runtime:
             HomeError: the clock is simulated and another server leads: nobody else would move this clock.
         """
         self._services = services
+        services.tracking.upgrade()
+        services.logging.artifacts.clear_uploads()
         with services.ledger.leading() as term:
             if term is None and self._simulated:
                 raise HomeError(

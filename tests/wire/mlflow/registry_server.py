@@ -1,4 +1,4 @@
-"""The registry's endpoints behind the door, in this process, for tests that want to look behind it too."""
+"""A whole server in this process, for tests that want to look behind it too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import pytest
 from holdfast.base.clock import SystemClock
 from holdfast.base.home import Home
 from holdfast.base.ledger import SqliteLedger
+from holdfast.server.app import build_app
 from holdfast.server.compose import MIGRATIONS, compose
 from holdfast.server.process import free_port
 from holdfast.server.runtime import Runtime
-from holdfast.wire.mlflow.app import MlflowDoor
-from holdfast.wire.mlflow.endpoints import mlflow_routes
-from holdfast.wire.mlflow.registry import registry_routes
 
 
 @pytest.fixture
@@ -38,11 +36,9 @@ def registry_url(services, monkeypatch):
     import uvicorn
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    routes = registry_routes(services.models, services.versions, services.aliases, services.webhooks)
+    app = build_app(services, None, lambda: None)
     port = free_port("127.0.0.1", 0)
-    config = uvicorn.Config(
-        MlflowDoor([*mlflow_routes(), *routes], None), "127.0.0.1", port, log_level="warning", lifespan="off"
-    )
+    config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from typing import Any
 
-from holdfast.base.errors import InvalidError
+from holdfast.base.context import Context
+from holdfast.base.errors import HoldfastError, InvalidError
 from holdfast.registry.catalog.policy import is_prompt
-from holdfast.registry.catalog.records import EntryDraft
+from holdfast.registry.catalog.records import Entry, EntryDraft
 from holdfast.registry.catalog.service.versions import VersionCatalog
+from holdfast.registry.outside.source import SourceFiles
+from holdfast.tracking.service import LoggedModelService
 from holdfast.wire.mlflow.registry_messages import (
     CreateVersion,
     DescribedVersion,
@@ -23,14 +28,21 @@ from holdfast.wire.mlflow.registry_messages import (
 )
 from holdfast.wire.mlflow.routing import Call, Route
 
+logger = logging.getLogger(__name__)
+
 _PREFIX = "/mlflow/model-versions"
+_VERSIONS_TAG = "mlflow.modelVersions"
 
 
 class ModelVersions:
     """Model versions, by the catalog."""
 
-    def __init__(self, versions: VersionCatalog) -> None:
+    def __init__(
+        self, versions: VersionCatalog, sources: SourceFiles, logged_models: LoggedModelService
+    ) -> None:
         self._versions = versions
+        self._sources = sources
+        self._logged_models = logged_models
 
     def routes(self) -> list[Route]:
         return [
@@ -59,7 +71,19 @@ class ModelVersions:
             logged_model=asked.model_id,
             run_link=asked.run_link,
         )
-        return {"model_version": version_message(self._versions.register(call.context, draft))}
+        made = self._versions.register(call.context, self._sources.completed(call.context, draft))
+        if made.logged_model:
+            self._tell_logged_model(call.context, made)
+        return {"model_version": version_message(made)}
+
+    def _tell_logged_model(self, context: Context, made: Entry) -> None:
+        """MLflow's pages read off a logged model's tag which versions it was registered as."""
+        try:
+            known = self._logged_models.get(context, made.logged_model).tags.get(_VERSIONS_TAG, "[]")
+            listed = [*json.loads(known), {"name": made.name, "version": made.version}]
+            self._logged_models.set_tags(context, made.logged_model, [(_VERSIONS_TAG, json.dumps(listed))])
+        except (HoldfastError, ValueError):
+            logger.info("the logged model %s was not told of %s", made.logged_model, made.urn)
 
     def _get(self, call: Call) -> Any:
         asked = call.read(Numbered)

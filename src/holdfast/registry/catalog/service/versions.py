@@ -82,6 +82,9 @@ class VersionCatalog:
             made = entry_in(transaction, context, model, number)
             if draft.run_id:
                 lineage.record_edge(transaction, context, urn.run(draft.run_id), "registered", made.urn, now)
+            if draft.logged_model:
+                source = urn.logged_model(draft.logged_model)
+                lineage.record_edge(transaction, context, source, "registered", made.urn, now)
             detail = {"run_id": draft.run_id, "source": draft.source, "origin": "outside"}
             audit.record(transaction, context, "registry.register", made.urn, detail, now)
             self._changes.emit(transaction, context, VERSION_REGISTERED, _told_of(made))
