@@ -216,7 +216,7 @@ def test_an_edited_audit_trail_shows_at_restore(tmp_path):
 
 
 class Load:
-    """Predictions and declarations as fast as one thread each can ask, with what was acknowledged."""
+    """Predictions and declarations, some hundred and some ten a second, with what was acknowledged."""
 
     def __init__(self, home: Home, predict: str, file: Path) -> None:
         self.predictions: list[str] = []
@@ -237,7 +237,7 @@ class Load:
 
     def _ask(self) -> None:
         connection = http.client.HTTPConnection(self._predict.hostname, self._predict.port, timeout=10)
-        while not self._stopped.is_set():
+        while not self._stopped.wait(0.003):
             connection.request(
                 "POST", self._predict.path, b'{"rows": [{"at": "2026-02-01T00:00:00", "price": 3.0}]}'
             )
@@ -246,7 +246,7 @@ class Load:
 
     def _declare(self) -> None:
         client = Client(self._home.server().url, local_context())
-        while not self._stopped.is_set():
+        while not self._stopped.wait(0.05):
             declare(client, str(self._file), None, active=True)
             self.declarations += 1
 
