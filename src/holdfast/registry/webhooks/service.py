@@ -102,7 +102,12 @@ class WebhookService:
 
         def change(transaction: Transaction) -> int:
             found = store.webhooks(transaction, event.project, None, _EVERY)
-            wanting = [item for item in found if item.active and name in item.events]
+            # What was waiting to be told when a webhook was made is older than the webhook.
+            wanting = [
+                item
+                for item in found
+                if item.active and name in item.events and item.created_at <= event.created_at
+            ]
             body = _body(name, data, event.created_at)
             for item in wanting:
                 made = Delivery(
