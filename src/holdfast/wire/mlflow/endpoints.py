@@ -33,9 +33,7 @@ class TrackingDoors:
     artifacts: ArtifactService
 
 
-def mlflow_routes(
-    tracking: TrackingDoors, sources: SourceFiles, registry: Iterable[Route]
-) -> list[Route]:
+def mlflow_routes(tracking: TrackingDoors, sources: SourceFiles, registry: Iterable[Route]) -> list[Route]:
     """The routes of every noun; those of the registry come ready."""
     return [
         *server_info.routes(),

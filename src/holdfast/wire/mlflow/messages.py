@@ -24,6 +24,8 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _encoder = msgspec.json.Encoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _camel = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_camel_field = re.compile(rb'"[a-z]+[A-Z][A-Za-z]*"\s*:')
+_LOOKED_AT_BYTES = 512
 _missing = re.compile(r"missing required field `(\w+)`")
 _at = re.compile(r" - at `\$\.?(.*)`$")
 
@@ -63,7 +65,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind, strict=False)
     try:
-        if body and not _may_be_camel(kind):
+        # A client that spells in camelCase does so from the first field on.
+        if body and not _camel_field.search(body, 0, _LOOKED_AT_BYTES):
             found: T = decoder.decode(body)
             return found
     except (msgspec.DecodeError, RecursionError):
@@ -111,12 +114,6 @@ def _normal(value: Any) -> Any:
             if item is not None
         }
     return [_normal(item) for item in value] if isinstance(value, list) else value
-
-
-def _may_be_camel(kind: Any) -> bool:
-    # A message without a required field cannot notice that all of its fields were spelled in another way.
-    fields = getattr(kind, "__struct_fields__", ())
-    return len(getattr(kind, "__struct_defaults__", ())) == len(fields)
 
 
 def _invalid(text: str) -> InvalidError:
