@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
-
 import pytest
 
 from holdfast.base import audit, events, lineage
 from holdfast.base.context import Actor, Context
-from holdfast.base.ledger import SqliteLedger
 
 ADA = Context(Actor("ada"))
 
 
 @pytest.fixture
-def ledger(tmp_path: Path):
-    ledger = SqliteLedger(
-        tmp_path / "ledger.db", [*events.MIGRATIONS, *lineage.MIGRATIONS, *audit.MIGRATIONS]
-    )
-    yield ledger
-    ledger.close()
+def ledger(ledger_factory):
+    return ledger_factory([*events.MIGRATIONS, *lineage.MIGRATIONS, *audit.MIGRATIONS])
 
 
 def emit(ledger, kind: str, **payload) -> None:
@@ -96,7 +88,7 @@ def test_lineage_is_followed_both_ways(ledger):
     assert elsewhere.upstream == elsewhere.downstream == ()
 
 
-def test_an_audit_chain_holds_until_somebody_edits_it(ledger, tmp_path):
+def test_an_audit_chain_holds_until_somebody_edits_it(ledger):
     for index in range(5):
         ledger.write(
             lambda tx, index=index: audit.record(
@@ -106,7 +98,6 @@ def test_an_audit_chain_holds_until_somebody_edits_it(ledger, tmp_path):
     with ledger.read() as reader:
         assert audit.verify(reader) == audit.AuditVerdict(5, True)
         assert [entry.actor for entry in audit.entries(reader, ADA, "registry/bikes@3")] == ["ada"]
-    with sqlite3.connect(tmp_path / "ledger.db") as intruder:
-        intruder.execute("UPDATE audit_entry SET actor = 'mallory' WHERE number = 3")
+    ledger.write(lambda tx: tx.execute("UPDATE audit_entry SET actor = 'mallory' WHERE number = 3"))
     with ledger.read() as reader:
         assert audit.verify(reader) == audit.AuditVerdict(5, False, 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +11,13 @@ from holdfast.base import jobs, processes
 from holdfast.base.clock import SimulatedClock
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import ConflictError, NotFoundError, UserCodeError
-from holdfast.base.ledger import SqliteLedger
 
 ADA = Context(Actor("ada"))
 
 
 @pytest.fixture
-def ledger(tmp_path: Path):
-    ledger = SqliteLedger(tmp_path / "ledger.db", list(jobs.MIGRATIONS))
-    yield ledger
-    ledger.close()
+def ledger(ledger_factory):
+    return ledger_factory(jobs.MIGRATIONS)
 
 
 @pytest.fixture

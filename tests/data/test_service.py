@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from holdfast.base import events, lineage
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import InvalidError
-from holdfast.base.ledger import SqliteLedger
+from holdfast.base.ledger import Ledger
 from holdfast.data import store
 from holdfast.data.errors import DatasetNotFoundError
 from holdfast.data.records import (
@@ -26,22 +24,19 @@ from holdfast.data.records import (
     Part,
 )
 from holdfast.data.service import DataService
+from tests.postgresql import LedgerFactory
 
 ANN = Context(Actor("ann"))
 FIELDS = (FieldContract("temp", "float", minimum=0.0, maximum=1.0),)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
-    opened = SqliteLedger(
-        tmp_path / "ledger.db", (*events.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS)
-    )
-    yield opened
-    opened.close()
+def ledger(ledger_factory: LedgerFactory) -> Ledger:
+    return ledger_factory((*events.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS))
 
 
 @pytest.fixture
-def service(ledger: SqliteLedger) -> DataService:
+def service(ledger: Ledger) -> DataService:
     return DataService(ledger)
 
 
@@ -52,12 +47,12 @@ def draft(rows: int, **changes: object) -> DatasetDraft:
 
 
 def record(
-    ledger: SqliteLedger, service: DataService, made: DatasetDraft, context: Context = ANN
+    ledger: Ledger, service: DataService, made: DatasetDraft, context: Context = ANN
 ) -> DatasetVersion:
     return ledger.write(lambda transaction: service.record_dataset(transaction, context, made, 1_000))
 
 
-def test_versions_are_numbered_and_carry_their_contract(ledger: SqliteLedger, service: DataService) -> None:
+def test_versions_are_numbered_and_carry_their_contract(ledger: Ledger, service: DataService) -> None:
     one = record(ledger, service, draft(10))
     two = record(ledger, service, draft(20, parent=1))
     assert (one.version, two.version) == (1, 2)
@@ -67,7 +62,7 @@ def test_versions_are_numbered_and_carry_their_contract(ledger: SqliteLedger, se
     assert service.get_dataset(ANN, GetDatasetRequest("rides", "latest")) == two
 
 
-def test_the_same_rows_are_the_same_version(ledger: SqliteLedger, service: DataService) -> None:
+def test_the_same_rows_are_the_same_version(ledger: Ledger, service: DataService) -> None:
     first = record(ledger, service, draft(10))
     record(ledger, service, draft(20))
     assert record(ledger, service, draft(10, as_of_at=500)) == first
@@ -78,7 +73,7 @@ def test_the_same_rows_are_the_same_version(ledger: SqliteLedger, service: DataS
     assert latest is not None and latest.version == 2
 
 
-def test_lineage_leads_to_the_source_and_the_parent(ledger: SqliteLedger, service: DataService) -> None:
+def test_lineage_leads_to_the_source_and_the_parent(ledger: Ledger, service: DataService) -> None:
     record(ledger, service, draft(10))
     record(ledger, service, draft(20, parent=1))
     with ledger.read() as reader:
@@ -89,7 +84,7 @@ def test_lineage_leads_to_the_source_and_the_parent(ledger: SqliteLedger, servic
     ]
 
 
-def test_lists_are_paged_and_kept_apart_by_project(ledger: SqliteLedger, service: DataService) -> None:
+def test_lists_are_paged_and_kept_apart_by_project(ledger: Ledger, service: DataService) -> None:
     for rows in range(1, 6):
         record(ledger, service, draft(rows))
     record(ledger, service, draft(1, table="payments"))
@@ -107,7 +102,7 @@ def test_lists_are_paged_and_kept_apart_by_project(ledger: SqliteLedger, service
     assert service.get_dataset(other, GetDatasetRequest("rides", "latest")).rows == 7
 
 
-def test_what_is_not_there_says_what_there_is(ledger: SqliteLedger, service: DataService) -> None:
+def test_what_is_not_there_says_what_there_is(ledger: Ledger, service: DataService) -> None:
     with pytest.raises(DatasetNotFoundError, match="holdfast train FILE"):
         service.get_dataset(ANN, GetDatasetRequest("rides", "latest"))
     record(ledger, service, draft(1))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,32 +10,29 @@ import pytest
 from holdfast.base import events, lineage
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import InvalidError
-from holdfast.base.ledger import SqliteLedger
+from holdfast.base.ledger import Ledger
 from holdfast.features import store
 from holdfast.features.errors import ViewNotFoundError
 from holdfast.features.records import FeatureView, FeatureViewSpec, GetViewRequest, ListViewsRequest
 from holdfast.features.service import FeatureService
+from tests.postgresql import LedgerFactory
 
 ANN = Context(Actor("ann"))
 SPEC = FeatureViewSpec("demand", "rides", 5, 9, ("city",), "Demand before.", "c0de")
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
-    opened = SqliteLedger(
-        tmp_path / "ledger.db", (*events.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS)
-    )
-    yield opened
-    opened.close()
+def ledger(ledger_factory: LedgerFactory) -> Ledger:
+    return ledger_factory((*events.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS))
 
 
 @pytest.fixture
-def service(ledger: SqliteLedger) -> FeatureService:
+def service(ledger: Ledger) -> FeatureService:
     return FeatureService(ledger)
 
 
 def record(
-    ledger: SqliteLedger,
+    ledger: Ledger,
     service: FeatureService,
     spec: FeatureViewSpec = SPEC,
     columns: tuple[str, ...] = ("last",),
@@ -47,7 +42,7 @@ def record(
     return ledger.write(lambda tx: service.record_view(tx, context, spec, columns, 1_000, **more))
 
 
-def test_the_same_definition_is_the_same_version(ledger: SqliteLedger, service: FeatureService) -> None:
+def test_the_same_definition_is_the_same_version(ledger: Ledger, service: FeatureService) -> None:
     first = record(ledger, service)
     assert (first.version, first.columns, first.created_at, first.created_by) == (1, ("last",), 1_000, "ann")
     assert record(ledger, service) == first
@@ -59,7 +54,7 @@ def test_the_same_definition_is_the_same_version(ledger: SqliteLedger, service: 
     [{"ttl_us": 6}, {"lookback_us": 10}, {"entity": ()}, {"code_digest": "0ther"}, {"table": "cars"}],
 )
 def test_any_change_of_the_definition_is_a_new_version(
-    ledger: SqliteLedger, service: FeatureService, change: dict[str, Any]
+    ledger: Ledger, service: FeatureService, change: dict[str, Any]
 ) -> None:
     first = record(ledger, service)
     assert record(ledger, service, msgspec.structs.replace(SPEC, **change)).version == 2
@@ -67,7 +62,7 @@ def test_any_change_of_the_definition_is_a_new_version(
     assert record(ledger, service) == first
 
 
-def test_views_are_found_by_urn_and_listed_by_project(ledger: SqliteLedger, service: FeatureService) -> None:
+def test_views_are_found_by_urn_and_listed_by_project(ledger: Ledger, service: FeatureService) -> None:
     record(ledger, service)
     second = record(ledger, service, columns=("last", "total"))
     record(ledger, service, msgspec.structs.replace(SPEC, name="amounts"))
@@ -83,7 +78,7 @@ def test_views_are_found_by_urn_and_listed_by_project(ledger: SqliteLedger, serv
         service.view(ANN, "features/speed@1")
 
 
-def test_lineage_leads_to_the_table_or_its_version(ledger: SqliteLedger, service: FeatureService) -> None:
+def test_lineage_leads_to_the_table_or_its_version(ledger: Ledger, service: FeatureService) -> None:
     view = record(ledger, service, dataset="data/rides@1")
     record(ledger, service, dataset="data/rides@2")
     record(ledger, service)
@@ -93,6 +88,6 @@ def test_lineage_leads_to_the_table_or_its_version(ledger: SqliteLedger, service
     assert {edge.relation for edge in upstream} == {"computed into"}
 
 
-def test_a_bad_name_is_refused(ledger: SqliteLedger, service: FeatureService) -> None:
+def test_a_bad_name_is_refused(ledger: Ledger, service: FeatureService) -> None:
     with pytest.raises(InvalidError, match="not a name"):
         record(ledger, service, msgspec.structs.replace(SPEC, name="a b"))

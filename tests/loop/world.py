@@ -12,7 +12,7 @@ from holdfast.base.clock import DAY_US, SimulatedClock, parse_time
 from holdfast.base.context import Actor, Context
 from holdfast.base.encoding import to_json
 from holdfast.base.home import Home
-from holdfast.base.ledger import SqliteLedger
+from holdfast.base.ledger import Ledger, SqliteLedger
 from holdfast.data.records import Contract, FieldContract, TableSpec
 from holdfast.loop.records import DeclareRequest, LoopSpec, RetrainPolicy
 from holdfast.registry.records import (
@@ -41,15 +41,15 @@ class World:
     """One home with one declared model, `bikes`."""
 
     home: Home
-    ledger: SqliteLedger
+    ledger: Ledger
     clock: SimulatedClock
     services: Services
 
     @classmethod
-    def open(cls, folder: Path) -> World:
-        home = Home(folder / "home")
+    def open(cls, folder: Path, ledger: Ledger | None = None, home: Home | None = None) -> World:
+        home = home or Home(folder / "home")
         home.prepare()
-        ledger = SqliteLedger(home.ledger, MIGRATIONS)
+        ledger = ledger or SqliteLedger(home.ledger, MIGRATIONS)
         clock = SimulatedClock(START_AT)
         services = compose(home, ledger, clock, settle=lambda: True, wake=lambda: None, rng=Random(7))
         return cls(home, ledger, clock, services)

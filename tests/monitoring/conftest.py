@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.registry.baseline import Baseline
-from tests.monitoring.world import World, make_baseline
+from tests.monitoring.world import MIGRATIONS, World, make_baseline
+from tests.postgresql import LedgerFactory
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,7 @@ def baseline() -> Baseline:
 
 
 @pytest.fixture
-def world(tmp_path: Path, baseline: Baseline) -> Iterator[World]:
-    made = World(tmp_path, baseline)
+def world(tmp_path: Path, baseline: Baseline, ledger_factory: LedgerFactory) -> Iterator[World]:
+    made = World(tmp_path, baseline, ledger_factory(MIGRATIONS))
     yield made
     made.close()

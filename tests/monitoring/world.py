@@ -14,7 +14,7 @@ from holdfast.base.clock import DAY_US, SimulatedClock
 from holdfast.base.context import Actor, Context
 from holdfast.base.encoding import to_msgpack
 from holdfast.base.home import Home
-from holdfast.base.ledger import SqliteLedger
+from holdfast.base.ledger import Ledger, SqliteLedger
 from holdfast.monitoring import store
 from holdfast.monitoring.service import MonitoringService
 from holdfast.registry import store as registry_store
@@ -80,10 +80,10 @@ def make_baseline(seed: int = 1, rows_per_day: int = 200) -> Baseline:
 class World:
     """Writes to the real log and watches it with the real service."""
 
-    def __init__(self, folder: Path, baseline: Baseline | None = None) -> None:
+    def __init__(self, folder: Path, baseline: Baseline | None = None, ledger: Ledger | None = None) -> None:
         self.home = Home(folder)
         self.home.prepare()
-        self.ledger = SqliteLedger(self.home.ledger, MIGRATIONS)
+        self.ledger = ledger or SqliteLedger(self.home.ledger, MIGRATIONS)
         self.blobs = Blobs(self.home.blobs)
         self.clock = SimulatedClock(START)
         self.registry = RegistryService(self.ledger, self.blobs, self.clock)

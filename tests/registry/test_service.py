@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,7 +12,7 @@ from holdfast.base.blobs import Blobs
 from holdfast.base.clock import SimulatedClock
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from holdfast.base.ledger import SqliteLedger
+from holdfast.base.ledger import Ledger
 from holdfast.registry import store
 from holdfast.registry.errors import StageConflictError
 from holdfast.registry.records import (
@@ -31,23 +30,21 @@ from holdfast.registry.records import (
     VersionDraft,
 )
 from holdfast.registry.service import RegistryService
+from tests.postgresql import LedgerFactory
 
 ANN = Context(Actor("ann"))
 GATE = GateSpec("at_most", "mae", threshold=60)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
-    opened = SqliteLedger(
-        tmp_path / "ledger.db",
+def ledger(ledger_factory: LedgerFactory) -> Ledger:
+    return ledger_factory(
         (*events.MIGRATIONS, *lineage.MIGRATIONS, *audit.MIGRATIONS, *store.MIGRATIONS),
     )
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
-def service(ledger: SqliteLedger, tmp_path: Path) -> RegistryService:
+def service(ledger: Ledger, tmp_path: Path) -> RegistryService:
     return RegistryService(ledger, Blobs(tmp_path / "blobs"), SimulatedClock(1_000))
 
 
@@ -69,19 +66,17 @@ def draft(run: int, gate: str = "passed", name: str = "bike-demand") -> VersionD
     )
 
 
-def register(service: RegistryService, ledger: SqliteLedger, made: VersionDraft) -> ModelVersion:
+def register(service: RegistryService, ledger: Ledger, made: VersionDraft) -> ModelVersion:
     return ledger.write(lambda tx: service.register(tx, ANN.as_loop(), made, 500))
 
 
-def move(service: RegistryService, ledger: SqliteLedger, version: int, stage: str) -> ModelVersion:
+def move(service: RegistryService, ledger: Ledger, version: int, stage: str) -> ModelVersion:
     return ledger.write(
         lambda tx: service.transition(tx, ANN, "bike-demand", version, stage, "because", 700)  # type: ignore[arg-type]
     )
 
 
-def test_versions_are_numbered_and_a_run_is_registered_once(
-    service: RegistryService, ledger: SqliteLedger
-) -> None:
+def test_versions_are_numbered_and_a_run_is_registered_once(service: RegistryService, ledger: Ledger) -> None:
     first = register(service, ledger, draft(1))
     again = register(service, ledger, draft(1))
     second = register(service, ledger, draft(2))
@@ -104,7 +99,7 @@ def test_versions_are_numbered_and_a_run_is_registered_once(
     assert kinds == ["registry.versioned"] * 2
 
 
-def test_another_project_sees_nothing(service: RegistryService, ledger: SqliteLedger) -> None:
+def test_another_project_sees_nothing(service: RegistryService, ledger: Ledger) -> None:
     register(service, ledger, draft(1))
     stranger = Context(Actor("bob"), "other")
     assert service.list_models(stranger, ListModelsRequest()).models == ()
@@ -112,7 +107,7 @@ def test_another_project_sees_nothing(service: RegistryService, ledger: SqliteLe
         service.get_version(stranger, GetVersionRequest("bike-demand", "1"))
 
 
-def test_versions_are_paged_by_key(service: RegistryService, ledger: SqliteLedger) -> None:
+def test_versions_are_paged_by_key(service: RegistryService, ledger: Ledger) -> None:
     for run in range(1, 6):
         register(service, ledger, draft(run))
     first = service.list_versions(ANN, ListVersionsRequest("bike-demand", limit=2))
@@ -124,7 +119,7 @@ def test_versions_are_paged_by_key(service: RegistryService, ledger: SqliteLedge
 
 
 def test_a_version_goes_live_and_retires_and_stages_do_not_skip(
-    service: RegistryService, ledger: SqliteLedger
+    service: RegistryService, ledger: Ledger
 ) -> None:
     register(service, ledger, draft(1))
     register(service, ledger, draft(2, "failed"))
@@ -146,7 +141,7 @@ def test_a_version_goes_live_and_retires_and_stages_do_not_skip(
 
 @pytest.mark.parametrize("state", ["failed", "insufficient data"])
 def test_only_undecided_gates_are_approved_without_force(
-    state: str, service: RegistryService, ledger: SqliteLedger
+    state: str, service: RegistryService, ledger: Ledger
 ) -> None:
     rejected = register(service, ledger, draft(1, state))
     assert rejected.stage == "rejected"
@@ -168,7 +163,7 @@ def test_only_undecided_gates_are_approved_without_force(
     assert ("registry.force_approval" in actions) == (state == "failed")
 
 
-def test_aliases_follow_what_is_deployed(service: RegistryService, ledger: SqliteLedger) -> None:
+def test_aliases_follow_what_is_deployed(service: RegistryService, ledger: Ledger) -> None:
     register(service, ledger, draft(1))
     register(service, ledger, draft(2))
     ledger.write(lambda tx: service.derive_aliases(tx, ANN, "bike-demand", 1, 2))
@@ -180,7 +175,7 @@ def test_aliases_follow_what_is_deployed(service: RegistryService, ledger: Sqlit
         service.get_version(ANN, GetVersionRequest("bike-demand", "challenger"))
 
 
-def test_a_model_keeps_its_task_and_its_record(service: RegistryService, ledger: SqliteLedger) -> None:
+def test_a_model_keeps_its_task_and_its_record(service: RegistryService, ledger: Ledger) -> None:
     registered = register(service, ledger, draft(1))
     with pytest.raises(ConflictError, match="is regression, and this run trained for binary"):
         register(service, ledger, msgspec.structs.replace(draft(2), task="binary"))

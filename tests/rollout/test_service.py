@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +9,12 @@ import pytest
 from holdfast.base import audit, events, lineage
 from holdfast.base.clock import SimulatedClock
 from holdfast.base.context import Actor, Context
-from holdfast.base.ledger import SqliteLedger
+from holdfast.base.ledger import IntegrityError, Ledger
 from holdfast.rollout import store
 from holdfast.rollout.errors import NoRolloutError, RolloutOpenError, RolloutStateError
 from holdfast.rollout.records import Rollout, RolloutPolicy, Verdict
 from holdfast.rollout.service import GetRolloutRequest, ListRolloutsRequest, RolloutService
+from tests.postgresql import LedgerFactory
 
 CONTEXT = Context(Actor("ada"))
 CANARY = RolloutPolicy("canary", steps=(5, 25, 100), hold_us=10)
@@ -23,21 +22,17 @@ HOLD = Verdict("hold", "not enough labels")
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+def ledger(ledger_factory: LedgerFactory) -> Ledger:
     migrations = (*events.MIGRATIONS, *audit.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS)
-    opened = SqliteLedger(tmp_path / "ledger.db", migrations)
-    yield opened
-    opened.close()
+    return ledger_factory(migrations)
 
 
 @pytest.fixture
-def service(ledger: SqliteLedger) -> RolloutService:
+def service(ledger: Ledger) -> RolloutService:
     return RolloutService(ledger, SimulatedClock(1000))
 
 
-def start(
-    ledger: SqliteLedger, service: RolloutService, context: Context = CONTEXT, **changes: Any
-) -> Rollout:
+def start(ledger: Ledger, service: RolloutService, context: Context = CONTEXT, **changes: Any) -> Rollout:
     fields: dict[str, Any] = {
         "model": "bikes",
         "environment": "production",
@@ -49,7 +44,7 @@ def start(
     return ledger.write(lambda tx: service.start(tx, context, **{**fields, **changes}))
 
 
-def test_a_canary_runs_through_its_steps(ledger: SqliteLedger, service: RolloutService) -> None:
+def test_a_canary_runs_through_its_steps(ledger: Ledger, service: RolloutService) -> None:
     rollout = start(ledger, service)
     assert (rollout.state, rollout.step, rollout.stages) == ("canary", 0, (100,))
     ledger.write(lambda tx: service.record_verdict(tx, CONTEXT, rollout.number, HOLD, 110))
@@ -73,13 +68,13 @@ def test_a_canary_runs_through_its_steps(ledger: SqliteLedger, service: RolloutS
     [("shadow_then_switch", 1, "shadow"), ("shadow_then_switch", None, "canary"), ("direct", 1, "canary")],
 )
 def test_the_first_stage_follows_the_strategy(
-    ledger: SqliteLedger, service: RolloutService, strategy: Any, champion: int | None, state: str
+    ledger: Ledger, service: RolloutService, strategy: Any, champion: int | None, state: str
 ) -> None:
     rollout = start(ledger, service, champion=champion, policy=RolloutPolicy(strategy, shadow_us=5))
     assert rollout.state == state
 
 
-def test_a_second_rollout_must_wait(ledger: SqliteLedger, service: RolloutService) -> None:
+def test_a_second_rollout_must_wait(ledger: Ledger, service: RolloutService) -> None:
     rollout = start(ledger, service)
     with pytest.raises(RolloutOpenError, match="version 2 of bikes is already being rolled out"):
         start(ledger, service, candidate=3)
@@ -91,17 +86,13 @@ def test_a_second_rollout_must_wait(ledger: SqliteLedger, service: RolloutServic
     assert start(ledger, service, candidate=3, at=140).candidate == 3
 
 
-def test_the_database_itself_refuses_a_second_open_rollout(
-    ledger: SqliteLedger, service: RolloutService
-) -> None:
-    import sqlite3
-
+def test_the_database_itself_refuses_a_second_open_rollout(ledger: Ledger, service: RolloutService) -> None:
     rollout = start(ledger, service)
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(IntegrityError):
         ledger.write(lambda tx: store.insert_rollout(tx, CONTEXT.project, rollout))
 
 
-def test_an_ended_rollout_does_not_move(ledger: SqliteLedger, service: RolloutService) -> None:
+def test_an_ended_rollout_does_not_move(ledger: Ledger, service: RolloutService) -> None:
     number = start(ledger, service).number
     ledger.write(lambda tx: service.finish(tx, CONTEXT, number, "rolled back", HOLD, 130))
     for change in (
@@ -113,13 +104,13 @@ def test_an_ended_rollout_does_not_move(ledger: SqliteLedger, service: RolloutSe
             ledger.write(change)
 
 
-def test_the_last_step_cannot_be_passed(ledger: SqliteLedger, service: RolloutService) -> None:
+def test_the_last_step_cannot_be_passed(ledger: Ledger, service: RolloutService) -> None:
     number = start(ledger, service, policy=RolloutPolicy("canary", steps=(50,))).number
     with pytest.raises(RolloutStateError, match="no canary step left"):
         ledger.write(lambda tx: service.advance(tx, CONTEXT, number, HOLD, 140))
 
 
-def test_projects_do_not_see_each_other(ledger: SqliteLedger, service: RolloutService) -> None:
+def test_projects_do_not_see_each_other(ledger: Ledger, service: RolloutService) -> None:
     number = start(ledger, service).number
     stranger = Context(Actor("bob"), "other")
     assert service.list_rollouts(stranger, ListRolloutsRequest()) == []
@@ -127,7 +118,7 @@ def test_projects_do_not_see_each_other(ledger: SqliteLedger, service: RolloutSe
         service.get_rollout(stranger, GetRolloutRequest(number))
 
 
-def test_lists_page_from_the_newest(ledger: SqliteLedger, service: RolloutService) -> None:
+def test_lists_page_from_the_newest(ledger: Ledger, service: RolloutService) -> None:
     numbers = [start(ledger, service, model=name).number for name in ("a", "b", "c")]
     first = service.list_rollouts(CONTEXT, ListRolloutsRequest(limit=2))
     assert [each.number for each in first] == numbers[:0:-1]
@@ -137,7 +128,7 @@ def test_lists_page_from_the_newest(ledger: SqliteLedger, service: RolloutServic
 
 
 def test_every_change_is_audited_announced_and_in_the_lineage(
-    ledger: SqliteLedger, service: RolloutService
+    ledger: Ledger, service: RolloutService
 ) -> None:
     rollout = start(ledger, service)
     ledger.write(lambda tx: service.finish(tx, CONTEXT, rollout.number, "rolled back", HOLD, 130))
@@ -150,5 +141,5 @@ def test_every_change_is_audited_announced_and_in_the_lineage(
     assert kinds == ["rollout.started", "rollout.ended"]
 
 
-def test_without_a_time_the_clock_tells_it(ledger: SqliteLedger, service: RolloutService) -> None:
+def test_without_a_time_the_clock_tells_it(ledger: Ledger, service: RolloutService) -> None:
     assert start(ledger, service, at=None).started_at == 1000

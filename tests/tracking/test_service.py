@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from holdfast.base import events, lineage
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import InvalidError, NotFoundError
-from holdfast.base.ledger import SqliteLedger
+from holdfast.base.ledger import Ledger
 from holdfast.tracking import store
 from holdfast.tracking.errors import RunEndedError
 from holdfast.tracking.ids import new_run_id
@@ -26,6 +24,7 @@ from holdfast.tracking.records import (
     RunResult,
 )
 from holdfast.tracking.service import TrackingService
+from tests.postgresql import LedgerFactory
 
 ANN = Context(Actor("ann"))
 RESULT = RunResult(
@@ -39,28 +38,20 @@ RESULT = RunResult(
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
-    opened = SqliteLedger(
-        tmp_path / "ledger.db", (*events.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS)
-    )
-    yield opened
-    opened.close()
+def ledger(ledger_factory: LedgerFactory) -> Ledger:
+    return ledger_factory((*events.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS))
 
 
 @pytest.fixture
-def service(ledger: SqliteLedger) -> TrackingService:
+def service(ledger: Ledger) -> TrackingService:
     return TrackingService(ledger)
 
 
-def start(
-    service: TrackingService, ledger: SqliteLedger, run_id: str, at: int, experiment: str = "bikes"
-) -> None:
+def start(service: TrackingService, ledger: Ledger, run_id: str, at: int, experiment: str = "bikes") -> None:
     ledger.write(lambda tx: service.start_run(tx, ANN, run_id, experiment, at, seed=7, tags={"by": "test"}))
 
 
-def test_a_finished_run_keeps_everything_and_ends_once(
-    service: TrackingService, ledger: SqliteLedger
-) -> None:
+def test_a_finished_run_keeps_everything_and_ends_once(service: TrackingService, ledger: Ledger) -> None:
     run_id = new_run_id(random.Random(1))
     start(service, ledger, run_id, 100)
     start(service, ledger, run_id, 900)
@@ -83,9 +74,7 @@ def test_a_finished_run_keeps_everything_and_ends_once(
     assert sources == {"data/rides@1", "code/cccccccccccccccc"}
 
 
-def test_a_failed_run_keeps_its_reason_and_cannot_finish(
-    service: TrackingService, ledger: SqliteLedger
-) -> None:
+def test_a_failed_run_keeps_its_reason_and_cannot_finish(service: TrackingService, ledger: Ledger) -> None:
     start(service, ledger, "a" * 32, 100)
     failed = ledger.write(lambda tx: service.fail_run(tx, ANN, "a" * 32, "train raised", 200, "killed"))
     assert (failed.status, failed.error) == ("killed", "train raised")
@@ -95,7 +84,7 @@ def test_a_failed_run_keeps_its_reason_and_cannot_finish(
         service.get_run(ANN, GetRunRequest("b"))
 
 
-def test_pages_have_every_run_once_newest_first(service: TrackingService, ledger: SqliteLedger) -> None:
+def test_pages_have_every_run_once_newest_first(service: TrackingService, ledger: Ledger) -> None:
     generator = random.Random(2)
     ids = [new_run_id(generator) for _ in range(11)]
     for number, run_id in enumerate(ids):
@@ -118,7 +107,7 @@ def test_pages_have_every_run_once_newest_first(service: TrackingService, ledger
 
 
 def test_latest_metric_is_the_largest_step_time_and_value_in_any_order(
-    service: TrackingService, ledger: SqliteLedger
+    service: TrackingService, ledger: Ledger
 ) -> None:
     start(service, ledger, "a" * 32, 100)
     points = [

@@ -39,7 +39,7 @@ class Blobs:
         if not self.exists(digest):
             with self._temporary() as handle:
                 handle.write(data)
-                self._publish(handle, digest)
+                self.publish(handle, digest)
         return digest
 
     def put_file(self, path: Path) -> str:
@@ -51,8 +51,13 @@ class Blobs:
                 handle.write(chunk)
             digest = hasher.hexdigest()
             if not self.exists(digest):
-                self._publish(handle, digest)
+                self.publish(handle, digest)
         return digest
+
+    def incoming(self) -> IncomingBlob:
+        """A blob that is still coming in, a piece at a time, with bounded memory."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return IncomingBlob(self)
 
     def exists(self, digest: str) -> bool:
         return self._location(digest).exists()
@@ -89,13 +94,54 @@ class Blobs:
             finally:
                 Path(handle.name).unlink(missing_ok=True)
 
-    def _publish(self, handle: IO[bytes], digest: str) -> None:
+    def publish(self, handle: IO[bytes], digest: str) -> None:
+        """Gives the bytes in a file of this folder their name, once they are durable."""
         handle.flush()
         os.fsync(handle.fileno())
         target = self._location(digest)
         target.parent.mkdir(exist_ok=True)
         Path(handle.name).replace(target)
         sync_folder(target.parent)
+
+
+class IncomingBlob:
+    """Takes bytes in until `keep` makes a blob of them; left without `keep`, nothing remains.
+
+    Example:
+        >>> import tempfile
+        >>> with Blobs(Path(tempfile.mkdtemp())).incoming() as incoming:
+        ...     incoming.write(b"sea")
+        ...     incoming.write(b"weed")
+        ...     size = incoming.keep()[1]
+        >>> size
+        7
+    """
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._hasher = blake3()
+        self._handle = tempfile.NamedTemporaryFile(dir=blobs.root, prefix=".incoming-", delete=False)  # noqa: SIM115
+        self.size_bytes = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Takes the next bytes."""
+        self._hasher.update(chunk)
+        self._handle.write(chunk)
+        self.size_bytes += len(chunk)
+
+    def keep(self) -> tuple[str, int]:
+        """Makes the blob durable and returns its digest and size in bytes."""
+        digest = self._hasher.hexdigest()
+        if not self._blobs.exists(digest):
+            self._blobs.publish(self._handle, digest)
+        return digest, self.size_bytes
+
+    def __enter__(self) -> IncomingBlob:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.close()
+        Path(self._handle.name).unlink(missing_ok=True)
 
 
 def digest_of(path: Path) -> str:

@@ -20,6 +20,7 @@ class Config(msgspec.Struct, frozen=True):
     """Every setting with its default. Field `host` is `HOLDFAST_HOST` and `host = "…"` in holdfast.toml."""
 
     home: str = "~/.holdfast"
+    ledger: str = ""
     data: str = "../shared/data"
     project: str = "default"
     environment: str = "production"
@@ -32,6 +33,8 @@ class Config(msgspec.Struct, frozen=True):
 
 SETTINGS: dict[str, str] = {
     "home": "where everything lives: ledger, blobs, segments, sockets",
+    "ledger": "where the ledger is: postgresql://user@host:5432/database (which several servers may share), or"
+    " empty for SQLite in the home",
     "data": "folder of the real example data",
     "project": "the project that commands act in",
     "environment": "the environment that deployments belong to",

@@ -137,7 +137,8 @@ class JobService:
         return [_job(row) for row in rows]
 
     def recover(self) -> int:
-        """After a restart: ends children that outlived their server and queues their jobs again."""
+        """For a server that begins to lead: ends children that outlived their server, as far as they are on this
+        machine, and queues their jobs again. An attempt that goes on elsewhere can no longer write."""
         with self._ledger.read() as reader:
             rows = reader.query("SELECT * FROM job WHERE state = 'running'")
         for row in rows:
@@ -153,6 +154,9 @@ class JobService:
     def run_next(self) -> bool:
         """Runs the oldest queued job to its end; False when there is none. One at a time."""
         with self._running:
+            with self._ledger.read() as reader:
+                if reader.one("SELECT number FROM job WHERE state = 'queued' LIMIT 1") is None:
+                    return False
             job = self._ledger.write(_claim)
             if job is None:
                 return False

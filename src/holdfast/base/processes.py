@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,18 +17,29 @@ _LINUX = os.uname().sysname == "Linux"
 
 
 def start_mark(pid: int) -> str | None:
-    """A text that identifies this life of a pid, or None when there is no such process.
+    """A text that identifies this life of a pid, on this machine, or None when there is no such process.
 
-    On Linux it is the start time in clock ticks from /proc; elsewhere what `ps` says.
+    On Linux it is the start time in clock ticks from /proc; elsewhere what `ps` says. Servers that share a ledger
+    read each other's marks, so it names the machine, and since when it runs.
     """
     if _LINUX:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return None
-        return None if fields[0] == "Z" else fields[19]
+        return None if fields[0] == "Z" else f"{fields[19]}@{_machine()}"
     done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False)
-    return done.stdout.decode().strip() or None
+    started = done.stdout.decode().strip()
+    return f"{started}@{_machine()}" if started else None
+
+
+@functools.cache
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = ""
+    return f"{socket.gethostname()}/{boot}"
 
 
 def is_same(pid: int, mark: str) -> bool:

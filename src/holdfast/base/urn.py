@@ -40,6 +40,10 @@ def run(run_id: str) -> str:
     return f"tracking/run/{run_id}"
 
 
+def logged_model(model_id: str) -> str:
+    return f"tracking/model/{model_id}"
+
+
 def model(name: str) -> str:
     return f"registry/{name}"
 

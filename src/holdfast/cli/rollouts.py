@@ -27,6 +27,7 @@ reason_option = click.option("--reason", default="", help="Kept with the decisio
 @click.option("--version", type=int, help="Which version (default: the latest).")
 @click.option("--direct", is_flag=True, help="All traffic at once, without shadow or canary.")
 @click.option("--lift-quarantine", is_flag=True, help="Deploy a version that was rolled back.")
+@click.option("--trust", is_flag=True, help="Run the code in a pickled model once, in a child process.")
 @reason_option
 @json_option
 @click.pass_obj
@@ -36,11 +37,12 @@ def deploy(
     version: int | None,
     direct: bool,
     lift_quarantine: bool,
+    trust: bool,
     reason: str,
     as_json: bool,
 ) -> None:
-    """Roll a version of NAME out, as its rollout policy says."""
-    request = DeployRequest(name, version, direct, lift_quarantine, reason)
+    """Roll a version of NAME out, as its rollout policy says; one that MLflow registered, too."""
+    request = DeployRequest(name, version, direct, lift_quarantine, reason, trust)
     _print(session.write(LoopService.deploy, request), as_json)
 
 

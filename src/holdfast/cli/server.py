@@ -12,6 +12,7 @@ from holdfast.cli.session import Session, end_with
 @click.command()
 @click.option("--host", help="Address to listen on (default 127.0.0.1).")
 @click.option("--port", type=int, help="Port to listen on, 0 for any free one (default 8470).")
+@click.option("--ledger", help="Keep the ledger on PostgreSQL: postgresql://user@host:5432/database.")
 @click.option(
     "--clock",
     type=click.Choice(["system", "simulated"]),
@@ -28,6 +29,7 @@ def server(
     session: Session,
     host: str | None,
     port: int | None,
+    ledger: str | None,
     clock: str,
     start: str | None,
     seed: int | None,
@@ -49,6 +51,7 @@ def server(
         session.home,
         host=host or config.host,
         port=config.port if port is None else port,
+        ledger=config.ledger if ledger is None else ledger,
         simulated_from=parse_time(start or "2020-01-01T00:00:00Z") if clock == "simulated" else None,
         tick_seconds=config.tick_seconds,
         idle_exit_s=idle_exit,

@@ -87,11 +87,11 @@ class Session:
 
     def _read_locally(self, verb: Callable[..., Any], request: msgspec.Struct) -> Any:
         from holdfast.base.clock import SystemClock
-        from holdfast.base.ledger.sqlite import ReadOnlyLedger
+        from holdfast.base.ledger.opening import open_read_only
         from holdfast.base.simulation import stored_clock
         from holdfast.server.compose import MIGRATIONS, compose
 
-        ledger = ReadOnlyLedger(self.home.ledger, MIGRATIONS)
+        ledger = open_read_only(self.config.ledger, self.home.ledger, MIGRATIONS)
         try:
             clock = stored_clock(ledger) or SystemClock()
             services = compose(self.home, ledger, clock, settle=lambda: True, wake=lambda: None)

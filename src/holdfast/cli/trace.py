@@ -7,7 +7,8 @@ import click
 from holdfast.base.clock import format_time
 from holdfast.cli.output import environment_option, json_option, print_fields, print_json
 from holdfast.cli.session import Session
-from holdfast.loop.trace import Trace, TraceRequest, TraceService
+from holdfast.loop.trace import DatasetTrace, Trace, TraceRequest, TraceService
+from holdfast.tracking.records import Run
 
 _PACKAGES_SHOWN = ("scikit-learn", "lightgbm", "numpy", "polars", "skops", "onnxruntime", "holdfast")
 
@@ -37,7 +38,7 @@ def _fields(found: Trace) -> list[tuple[str, str]]:
     promoted = (
         "never promoted" if live is None else f"{live.actor} ({live.actor_kind}), decision {live.number}"
     )
-    code, environment = run.code, run.environment
+    code, environment = (run.code, run.environment) if run else (None, None)
     packages = environment.packages if environment else {}
     shown = ", ".join(f"{item} {packages[item]}" for item in _PACKAGES_SHOWN if item in packages)
     return [
@@ -48,22 +49,40 @@ def _fields(found: Trace) -> list[tuple[str, str]]:
         ("promoted by", promoted),
         ("because", live.reason if live else "–"),
         ("trained", f"{format_time(model.created_at)}: {model.trained_because}"),
-        ("data", f"{data.urn}, {data.rows} rows known by {format_time(data.as_of_at)}"),
-        ("fingerprint", data.fingerprint),
-        ("source", f"{data.source or 'fed by serving'} (blake3 {(data.source_digest or '–')[:16]})"),
-        ("grew from", ", ".join(data.parents) or "the source itself"),
+        *_data(data),
         *[("features", f"{view.urn} ({', '.join(view.columns)})") for view in found.features],
-        ("run", f"{run.urn}, seed {run.seed}"),
+        ("run", _run(run)),
         ("code", _code(code.bundle, code.entry, code.git_commit) if code else "–"),
         (
             "environment",
             f"Python {environment.python}, {environment.platform}; {shown}" if environment else "–",
         ),
-        ("parameters", _pairs(_chosen(run.parameters)) or "none"),
-        ("metrics", ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items()))),
+        ("parameters", _pairs(_chosen(run.parameters)) or "none" if run else "–"),
+        (
+            "metrics",
+            ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items())) if run else "–",
+        ),
         ("files", ", ".join(f"{item.format} ({item.role}, {item.size_bytes} bytes)" for item in model.files)),
         *[("gate", f"{item.state}: {item.gate}: {item.message}") for item in model.gates],
     ]
+
+
+def _data(data: DatasetTrace | None) -> list[tuple[str, str]]:
+    if data is None:
+        return [("data", "not of holdfast: the version was registered from outside")]
+    return [
+        ("data", f"{data.urn}, {data.rows} rows known by {format_time(data.as_of_at)}"),
+        ("fingerprint", data.fingerprint),
+        ("source", f"{data.source or 'fed by serving'} (blake3 {(data.source_digest or '–')[:16]})"),
+        ("grew from", ", ".join(data.parents) or "the source itself"),
+    ]
+
+
+def _run(run: Run | None) -> str:
+    if run is None:
+        return "none that this server knows"
+    seed = "" if run.seed is None else f", seed {run.seed}"
+    return f"{run.urn} ({run.name}, by {run.created_by}){seed}"
 
 
 def _code(bundle: str, entry: str, commit: str | None) -> str:

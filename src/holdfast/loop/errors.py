@@ -13,6 +13,18 @@ class UndeclaredModelError(NotFoundError):
         super().__init__(f"there is no model {name!r}", hint=have)
 
 
+class UntrainableError(ConflictError):
+    """The model came from outside and no file declares how to train it."""
+
+    code = "not_trainable"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} was registered from outside, and no file declares how to train it",
+            hint="declare it with `holdfast train FILE`, or train it where it came from",
+        )
+
+
 class NotDeployableError(ConflictError):
     """The version's gates did not pass, or it is quarantined."""
 

@@ -86,13 +86,17 @@ class TrainRequest(msgspec.Struct, frozen=True):
 
 
 class DeployRequest(msgspec.Struct, frozen=True):
-    """Roll a version (the latest by default) out; `direct` skips shadow and canary."""
+    """Roll a version (the latest by default) out; `direct` skips shadow and canary.
+
+    `trust` lets a version from outside be read that is stored as a pickle, which runs its writer's code.
+    """
 
     name: str
     version: int | None = None
     direct: bool = False
     lift_quarantine: bool = False
     reason: str = ""
+    trust: bool = False
 
 
 class PromoteRequest(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from random import Random
 
 import msgspec
 
-from holdfast.base import audit, bundle, jobs, urn
+from holdfast.base import bundle, jobs, urn
 from holdfast.base.blobs import Blobs
 from holdfast.base.clock import Clock
 from holdfast.base.context import Actor, Context, system_context
@@ -20,8 +20,9 @@ from holdfast.base.ledger import Ledger, Reader, Transaction
 from holdfast.base.operations import operation
 from holdfast.loop import store
 from holdfast.loop.actions import Actions, Why
+from holdfast.loop.candidates import Candidates, record_declaration
 from holdfast.loop.controller import Controller
-from holdfast.loop.errors import NotDeployableError, UndeclaredModelError
+from holdfast.loop.errors import NotDeployableError, UndeclaredModelError, UntrainableError
 from holdfast.loop.records import (
     AbortRequest,
     Decision,
@@ -65,6 +66,7 @@ class LoopService:
         controller: Controller,
         rng: Random,
         wake: Callable[[], None],
+        candidates: Candidates,
     ) -> None:
         self._ledger = ledger
         self._blobs = blobs
@@ -77,6 +79,7 @@ class LoopService:
         self._controller = controller
         self._rng = rng
         self._wake = wake
+        self._candidates = candidates
 
     @operation("PUT", "/models/{name}/declaration", "Declare a model with its source bundle.")
     def declare(self, context: Context, request: DeclareRequest) -> store.Declaration:
@@ -91,13 +94,15 @@ class LoopService:
             declared_at=self._clock.now(),
             declared_by=context.actor.name,
         )
-        self._ledger.write(lambda tx: self._declare(tx, context, declaration))
+        self._ledger.write(lambda tx: record_declaration(tx, context, declaration))
         self._wake()
         return self.declaration(context, request.name)
 
     @operation("POST", "/models/{name}/train", "Train a declared model now.")
     def train(self, context: Context, request: TrainRequest) -> Job:
         declaration = self.declaration(context, request.name)
+        if not declaration.bundle:
+            raise UntrainableError(request.name)
         because = request.reason or f"{context.actor.name} asked for it"
         number = self._ledger.write(lambda tx: self._train(tx, context, declaration, because))
         self._wake()
@@ -105,8 +110,8 @@ class LoopService:
 
     @operation("POST", "/models/{name}/deploy", "Roll a registered version out.")
     def deploy(self, context: Context, request: DeployRequest) -> Decision:
-        declaration = self.declaration(context, request.name)
-        version = self._version(context, request.name, request.version)
+        version = self._candidates.version(context, request)
+        declaration = self._candidates.declaration(context, version)
         self._ledger.write(lambda tx: self._deploy(tx, context, declaration, version, request))
         return self._publish(context, declaration)
 
@@ -253,12 +258,6 @@ class LoopService:
         self._ledger.write(change)
         return True
 
-    def _declare(self, transaction: Transaction, context: Context, declaration: store.Declaration) -> None:
-        store.put_declaration(transaction, context, declaration)
-        detail = {"bundle": declaration.bundle, "entry": declaration.entry, "active": declaration.active}
-        subject = urn.model(declaration.name)
-        audit.record(transaction, context, "declare", subject, detail, declaration.declared_at)
-
     def _train(
         self, transaction: Transaction, context: Context, declaration: store.Declaration, because: str
     ) -> int:
@@ -271,14 +270,6 @@ class LoopService:
             transaction, context, declaration.spec.environment, name, "retrain", subject, why, "", now
         )
         return number
-
-    def _version(self, context: Context, name: str, number: int | None) -> ModelVersion:
-        if number is not None:
-            return self._registry.version(context, name, number)
-        latest = self._registry.latest(context, name)
-        if latest is None:
-            raise NotFoundError(f"{name} has no version yet", hint="train one with `holdfast train FILE`")
-        return latest
 
     def _deploy(
         self,

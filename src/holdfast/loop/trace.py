@@ -46,14 +46,17 @@ class DatasetTrace(msgspec.Struct, frozen=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """Everything that led to a version, and the decisions about it, oldest first."""
+    """Everything that led to a version, and the decisions about it, oldest first.
+
+    A version from outside has no dataset of ours, and a run only where its client named one that is here.
+    """
 
     model: ModelVersion
     environment: str
     in_production: bool
-    dataset: DatasetTrace
+    dataset: DatasetTrace | None
     features: tuple[FeatureView, ...]
-    run: Run
+    run: Run | None
     decisions: tuple[Decision, ...]
     live_because: Decision | None
     lineage: lineage.LineageGraph
@@ -99,13 +102,22 @@ class TraceService:
                 model=version,
                 environment=request.environment,
                 in_production=number == champion,
-                dataset=self._dataset(reader, context, version),
+                dataset=self._dataset(reader, context, version) if version.dataset else None,
                 features=tuple(self._features.view(context, urn) for urn in version.feature_views),
-                run=self._tracking.run_in(reader, context, version.run_id),
+                run=self._run(reader, context, version),
                 decisions=decisions,
                 live_because=live[-1] if live else None,
                 lineage=lineage.graph(reader, context, version.urn),
             )
+
+    def _run(self, reader: Reader, context: Context, version: ModelVersion) -> Run | None:
+        try:
+            return self._tracking.run_in(reader, context, version.run_id)
+        except NotFoundError:
+            # An outside client may name a run of another server, or none.
+            if version.dataset:
+                raise
+            return None
 
     def _decisions(self, reader: Reader, context: Context, version: ModelVersion) -> tuple[Decision, ...]:
         """Those about the version or its run, and rollbacks that brought it back."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from holdfast.base.errors import ConflictError, HoldfastError, InvalidError, UserCodeError
+from holdfast.base.errors import (
+    ConflictError,
+    ForbiddenError,
+    HoldfastError,
+    InvalidError,
+    UserCodeError,
+)
 
 
 class UnusableModelError(UserCodeError):
@@ -44,3 +50,45 @@ class StageConflictError(ConflictError):
     """A version cannot go from the stage it is in to the one that was asked for."""
 
     code = "stage"
+
+
+class AlreadyRegisteredError(ConflictError):
+    """A model of the name exists."""
+
+    code = "already_exists"
+
+
+class InUseError(ConflictError):
+    """What is deployed, or was, cannot be renamed or deleted: a rollback or a trace may need it."""
+
+    code = "in_use"
+
+
+class NotReadyError(ConflictError):
+    """A version from outside that has not been made ready to serve yet."""
+
+    code = "not_ready"
+
+
+class GatedAliasError(ForbiddenError):
+    """`champion` and `challenger` follow what is deployed; whoever sets them from outside files a request."""
+
+    code = "gated_alias"
+
+
+class UnservableModelError(InvalidError):
+    """A model from outside cannot be served, and why."""
+
+    code = "unservable_model"
+
+
+class TrustNeededError(ForbiddenError):
+    """A model file would run code when it is loaded, and nobody has said that it is trusted."""
+
+    code = "trust_needed"
+
+
+class UnknownAliasError(InvalidError):
+    """A model has no alias of the name."""
+
+    code = "unknown_alias"

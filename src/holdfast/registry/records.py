@@ -142,14 +142,20 @@ class ModelVersion(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A named model; `aliases` such as champion and challenger are derived from what is deployed."""
+    """A named model; its aliases champion and challenger are derived from what is deployed, others are free.
+
+    `task` is None until a version that can be served has shown it.
+    """
 
     name: str
-    task: Task
+    task: Task | None
     created_at: Micros
     created_by: str
     latest_version: int
     aliases: dict[str, int] = {}
+    description: str = ""
+    tags: dict[str, str] = {}
+    updated_at: Micros = 0
 
 
 class VersionDraft(msgspec.Struct, frozen=True):

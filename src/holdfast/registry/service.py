@@ -12,7 +12,7 @@ from holdfast.base.errors import ConflictError, ForbiddenError, InvalidError, No
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.base.operations import operation
 from holdfast.registry import store
-from holdfast.registry.errors import StageConflictError
+from holdfast.registry.errors import NotReadyError, StageConflictError
 from holdfast.registry.records import (
     ApproveRequest,
     GetModelRequest,
@@ -22,6 +22,7 @@ from holdfast.registry.records import (
     Model,
     ModelList,
     ModelVersion,
+    Task,
     Transition,
     VersionDraft,
     VersionPage,
@@ -108,6 +109,27 @@ class RegistryService:
         events.emit(transaction, context, "registry.versioned", told, at)
         return self.version_in(transaction, context, version.name, version.version)
 
+    def make_ready(
+        self, transaction: Transaction, context: Context, version: ModelVersion, reason: str, at: Micros
+    ) -> ModelVersion:
+        """Gives a version from outside the record that it can be served by; one that has it stays as it is.
+
+        Raises:
+            NotFoundError: there is no such version.
+            ConflictError: the model has another task.
+        """
+        known = store.find_version(transaction, context.project, version.name, version.version)
+        if known is not None:
+            return known
+        if not store.is_registered(transaction, context.project, version.name, version.version):
+            raise NotFoundError(f"{version.name} has no version {version.version}")
+        model = self.model_in(transaction, context, version.name)
+        self.agree_on_task(transaction, context, model, version.task)
+        store.set_record(transaction, context.project, version)
+        detail = {"reason": reason, "files": [file.digest for file in version.files]}
+        audit.record(transaction, context, "registry.make_ready", version.urn, detail, at)
+        return self.transition(transaction, context, version.name, version.version, "gated", reason, at)
+
     def transition(
         self,
         transaction: Transaction,
@@ -154,8 +176,30 @@ class RegistryService:
         if aliases == model.aliases:
             return model
         store.set_aliases(transaction, context.project, name, aliases)
-        audit.record(transaction, context, "registry.alias", urn.model(name), derived, self._clock.now())
+        store.grant_alias_requests(
+            transaction, context.project, name, derived, context.actor.name, self._clock.now()
+        )
+        now = self._clock.now()
+        audit.record(transaction, context, "registry.alias", urn.model(name), derived, now)
+        for alias, number in aliases.items():
+            if model.aliases.get(alias) != number:
+                told = {"name": name, "alias": alias, "version": str(number), "prompt": False}
+                events.emit(transaction, context, "registry.alias_set", told, now)
         return msgspec.structs.replace(model, aliases=aliases)
+
+    def agree_on_task(self, transaction: Transaction, context: Context, model: Model, task: Task) -> None:
+        """All served versions of a model have one task; the first of them decides it.
+
+        Raises:
+            ConflictError: the model exists with another task.
+        """
+        if model.task is None:
+            store.set_task(transaction, context.project, model.name, task)
+        elif model.task != task:
+            raise ConflictError(
+                f"the model {model.name} is {model.task}, and this run trained for {task}",
+                hint="give the new model another name",
+            )
 
     def model_in(self, reader: Reader, context: Context, name: str) -> Model:
         """A model as a snapshot or transaction sees it; `NotFoundError` when there is none."""
@@ -169,6 +213,11 @@ class RegistryService:
         found = store.find_version(reader, context.project, name, version)
         if found is None:
             latest = self.model_in(reader, context, name).latest_version
+            if store.is_registered(reader, context.project, name, version):
+                raise NotReadyError(
+                    f"{name}@{version} was registered by an outside client and has not been made ready to serve",
+                    hint=f"type `holdfast deploy {name} --version {version}`",
+                )
             raise NotFoundError(f"{name} has no version {version}", hint=f"its latest version is {latest}")
         return found
 
@@ -199,15 +248,12 @@ class RegistryService:
     ) -> int:
         model = store.find_model(transaction, context.project, draft.name)
         if model is None:
-            first = Model(draft.name, draft.task, at, context.actor.name, 1)
+            number = (store.last_number(transaction, context.project, draft.name) or 0) + 1
+            first = Model(draft.name, draft.task, at, context.actor.name, number)
             store.insert_model(transaction, context.project, first)
-            return 1
-        if model.task != draft.task:
-            raise ConflictError(
-                f"the model {draft.name} is {model.task}, and this run trained for {draft.task}",
-                hint="give the new model another name",
-            )
-        store.set_latest_version(transaction, context.project, draft.name, model.latest_version + 1)
+            return number
+        self.agree_on_task(transaction, context, model, draft.task)
+        store.set_latest_version(transaction, context.project, draft.name, model.latest_version + 1, at)
         return model.latest_version + 1
 
     def _append(

@@ -1,4 +1,4 @@
-"""The ASGI application of a server: the API, the pages and the health check behind one guard."""
+"""The ASGI application of a server: MLflow's surface, the API, the pages and the health check behind one guard."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from holdfast.server.compose import Services
 from holdfast.server.guard import Guard
 from holdfast.ui.routes import page_routes
 from holdfast.ui.services import PageServices
+from holdfast.wire.mlflow.app import MlflowDoor
+from holdfast.wire.mlflow.endpoints import mlflow_routes
+from holdfast.wire.mlflow.registry import registry_routes
 
 
 def build_app(services: Services, pages: PageServices, on_request: Callable[[], None]) -> ASGIApp:
@@ -46,7 +49,16 @@ def build_app(services: Services, pages: PageServices, on_request: Callable[[], 
         ],
         exception_handlers={404: not_found, 405: not_found},
     )
-    return Guard(_Noticed(app, on_request))
+    registry = registry_routes(
+        services.models,
+        services.versions,
+        services.aliases,
+        services.webhooks,
+        services.sources,
+        services.logging.models,
+    )
+    door = MlflowDoor(mlflow_routes(services.logging, services.sources, registry), otherwise=app)
+    return Guard(_Noticed(door, on_request))
 
 
 class _Noticed:

@@ -24,6 +24,7 @@ from holdfast.features import store as features_store
 from holdfast.features.service import FeatureService
 from holdfast.loop import store as loop_store
 from holdfast.loop.actions import Actions
+from holdfast.loop.candidates import Candidates
 from holdfast.loop.controller import Controller
 from holdfast.loop.counterfactual import CounterfactualService
 from holdfast.loop.overview import OverviewService
@@ -33,16 +34,34 @@ from holdfast.loop.training_jobs import TRAIN, TrainingJobs
 from holdfast.monitoring import store as monitoring_store
 from holdfast.monitoring.service import MonitoringService
 from holdfast.registry import store as registry_store
+from holdfast.registry.catalog.service.aliases import AliasCatalog
+from holdfast.registry.catalog.service.changes import Changes
+from holdfast.registry.catalog.service.models import ModelCatalog
+from holdfast.registry.catalog.service.versions import VersionCatalog
+from holdfast.registry.outside.service import OutsideService
+from holdfast.registry.outside.source import SourceFiles
+from holdfast.registry.outside.tree import TrackedArtifacts
 from holdfast.registry.service import RegistryService
+from holdfast.registry.webhooks.sender import WebhookSender
+from holdfast.registry.webhooks.service import WebhookService
 from holdfast.rollout import store as rollout_store
 from holdfast.rollout.service import RolloutService
 from holdfast.serving import store as serving_store
 from holdfast.serving.service import REVISED, DeploymentService
 from holdfast.tracking import store as tracking_store
-from holdfast.tracking.service import TrackingService
+from holdfast.tracking.service import (
+    ArtifactService,
+    ExperimentService,
+    LoggedModelService,
+    MetricService,
+    RunService,
+    TrackingService,
+)
 from holdfast.training.launcher import Launcher
 from holdfast.training.service import TrainingService
 from holdfast.ui.services import PageServices
+from holdfast.wire.mlflow import webhooks as mlflow_webhooks
+from holdfast.wire.mlflow.endpoints import TrackingDoors
 
 MIGRATIONS: tuple[Migration, ...] = (
     *events.MIGRATIONS,
@@ -68,6 +87,8 @@ SERVICE_TYPES: tuple[type, ...] = (
     DataService,
     FeatureService,
     RegistryService,
+    VersionCatalog,
+    AliasCatalog,
     RolloutService,
     DeploymentService,
     MonitoringService,
@@ -83,13 +104,21 @@ SERVICE_TYPES: tuple[type, ...] = (
 class Services:
     """Every service of a server, and what drives them."""
 
+    ledger: Ledger
     events: EventDispatcher
     jobs: JobService
     clock: ClockService
     tracking: TrackingService
+    logging: TrackingDoors
     data: DataService
     features: FeatureService
     registry: RegistryService
+    models: ModelCatalog
+    versions: VersionCatalog
+    sources: SourceFiles
+    aliases: AliasCatalog
+    webhooks: WebhookService
+    webhook_sender: WebhookSender
     rollouts: RolloutService
     deployments: DeploymentService
     monitoring: MonitoringService
@@ -146,27 +175,54 @@ def compose(
     job_service = JobService(ledger, clock)
     launcher = Launcher(max(1, (os.cpu_count() or 2) // 2), standby=True)
     tracking = TrackingService(ledger)
+    logging = _logging(home, ledger, blobs, clock)
     data = DataService(ledger)
     features = FeatureService(ledger)
     registry = RegistryService(ledger, blobs, clock)
+    changes = Changes(ledger, clock, wake)
+    versions = VersionCatalog(changes)
+    sources = SourceFiles(TrackedArtifacts(logging.artifacts, logging.runs, logging.models), versions)
+    outside = OutsideService(ledger, blobs, clock, home, registry, sources)
+    sender = WebhookSender(ledger)
+    webhooks = WebhookService(ledger, clock, Random(os.urandom(16)), sender, tuple(mlflow_webhooks.EXAMPLES))
     training = TrainingService(ledger, blobs, clock, home, data, features, tracking, registry, launcher)
     rollouts = RolloutService(ledger, clock)
     deployments = DeploymentService(ledger, blobs, clock, home, registry, features, rng)
     monitoring = MonitoringService(ledger, blobs, clock, registry, log)
     actions = Actions(registry, rollouts, deployments)
     controller = Controller(ledger, clock, registry, rollouts, deployments, log, monitoring, actions, rng)
+    candidates = Candidates(ledger, clock, registry, versions, outside)
     loop = LoopService(
-        ledger, blobs, clock, job_service, registry, rollouts, deployments, actions, controller, rng, wake
+        ledger,
+        blobs,
+        clock,
+        job_service,
+        registry,
+        rollouts,
+        deployments,
+        actions,
+        controller,
+        rng,
+        wake,
+        candidates,
     )
     job_service.handle(TRAIN, TrainingJobs(ledger, data, training, deployments, log))
     return Services(
-        events=_listen(EventDispatcher(ledger), deployments),
+        ledger=ledger,
+        events=_listen(EventDispatcher(ledger), deployments, webhooks),
         jobs=job_service,
         clock=ClockService(ledger, clock, settle),
         tracking=tracking,
+        logging=logging,
         data=data,
         features=features,
         registry=registry,
+        models=ModelCatalog(changes),
+        versions=versions,
+        sources=sources,
+        aliases=AliasCatalog(changes),
+        webhooks=webhooks,
+        webhook_sender=sender,
         rollouts=rollouts,
         deployments=deployments,
         monitoring=monitoring,
@@ -176,6 +232,20 @@ def compose(
         counterfactual=CounterfactualService(ledger, blobs, registry, log),
         audit=AuditService(ledger),
         launcher=launcher,
+    )
+
+
+def _logging(home: Home, ledger: Ledger, blobs: Blobs, clock: Clock) -> TrackingDoors:
+    """What outside clients log to. Their ids never come from the seed: a simulation must not depend on them."""
+    ids = Random(os.urandom(16))
+    experiments = ExperimentService(ledger, clock)
+    artifacts = ArtifactService(ledger, blobs, clock, home.tmp / "uploads", ids)
+    return TrackingDoors(
+        experiments=experiments,
+        runs=RunService(ledger, clock, experiments, ids),
+        metrics=MetricService(ledger),
+        models=LoggedModelService(ledger, clock, experiments, ids),
+        artifacts=artifacts,
     )
 
 
@@ -189,12 +259,15 @@ def seeded(ledger: Ledger, seed: int) -> Random:
         return Random(f"{seed}:{loop_store.count_decisions(reader)}")
 
 
-def _listen(dispatcher: EventDispatcher, deployments: DeploymentService) -> EventDispatcher:
-    """Whatever revises a deployment, its file follows, after a crash in between too."""
+def _listen(
+    dispatcher: EventDispatcher, deployments: DeploymentService, webhooks: WebhookService
+) -> EventDispatcher:
+    """Whatever revises a deployment, its file follows, after a crash in between too; webhooks are told of the rest."""
 
     def publish(event: Event) -> None:
         context = system_context(event.project)
         deployments.publish(context, event.payload["environment"], event.payload["name"])
 
     dispatcher.listen("publish-deployment", {REVISED}, publish)
+    dispatcher.listen("webhooks", set(mlflow_webhooks.KINDS), mlflow_webhooks.listener(webhooks))
     return dispatcher

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from holdfast.api.routes import error_response
 from holdfast.base.errors import ForbiddenError, HoldfastError, InvalidError
+from holdfast.wire.mlflow.app import is_mlflow, is_upload, respond
+from holdfast.wire.mlflow.envelope import error_answer
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _BODY_BYTES_MOST = 64 << 20
@@ -45,14 +47,21 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            refused = _refusal(scope["method"], headers)
+            refused = _refusal(scope["method"], headers, scope["path"])
             if refused is not None:
-                await error_response(refused)(scope, receive, send)
+                await _refuse(refused, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def _refusal(method: str, headers: dict[str, str]) -> HoldfastError | None:
+async def _refuse(refused: HoldfastError, scope: Scope, receive: Receive, send: Send) -> None:
+    if is_mlflow(scope["path"]):
+        await respond(send, *error_answer(refused))
+    else:
+        await error_response(refused)(scope, receive, send)
+
+
+def _refusal(method: str, headers: dict[str, str], path: str) -> HoldfastError | None:
     host = headers.get("host", "")
     if not is_loopback(urlsplit(f"//{host}").hostname or ""):
         return ForbiddenError(f"this server answers to loopback addresses only, not to {host!r}")
@@ -60,6 +69,6 @@ def _refusal(method: str, headers: dict[str, str]) -> HoldfastError | None:
     if method not in _SAFE and origin is not None and urlsplit(origin).netloc != host:
         return ForbiddenError(f"a page of {origin} may not change anything here")
     length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > _BODY_BYTES_MOST:
+    if not length.isdigit() or (int(length) > _BODY_BYTES_MOST and not is_upload(method, path)):
         return TooLargeError(f"a body of {length} bytes is more than the {_BODY_BYTES_MOST} that are taken")
     return None

@@ -13,7 +13,8 @@ import time
 from holdfast.base.clock import Clock, Micros, SystemClock
 from holdfast.base.errors import InvalidError, UnavailableError
 from holdfast.base.home import Home, ServerInfo
-from holdfast.base.ledger import Ledger, SqliteLedger
+from holdfast.base.ledger import Ledger
+from holdfast.base.ledger.opening import open_ledger
 from holdfast.base.simulation import restore_clock, stored_clock
 from holdfast.server.app import build_app
 from holdfast.server.compose import MIGRATIONS, Services, compose, seeded
@@ -31,6 +32,7 @@ def run(
     *,
     host: str,
     port: int,
+    ledger: str = "",
     simulated_from: Micros | None = None,
     tick_seconds: float = 1.0,
     idle_exit_s: float | None = None,
@@ -39,6 +41,7 @@ def run(
     """Runs the server of a home until SIGTERM or SIGINT.
 
     Args:
+        ledger: an address of PostgreSQL; empty means SQLite in the home.
         simulated_from: run on the persisted simulated clock, which starts here. A home that has one keeps it.
         idle_exit_s: leave after so long without a request, a job or an active model.
         seed: makes run ids and salts repeatable; None takes them from the operating system.
@@ -46,7 +49,7 @@ def run(
     Raises:
         HomeError: another server runs, or the home cannot be used.
         InvalidError: the address is not a loopback address.
-        UnavailableError: the port is in use.
+        UnavailableError: the port is in use, or the ledger's database does not answer.
     """
     if not is_loopback(host):
         raise InvalidError(
@@ -56,26 +59,26 @@ def run(
     lock = home.claim("server")
     try:
         port = free_port(host, port)
-        ledger = SqliteLedger(home.ledger, MIGRATIONS)
+        memory = open_ledger(ledger, home.ledger, MIGRATIONS)
         try:
-            clock = _clock(ledger, simulated_from)
+            clock = _clock(memory, simulated_from)
             runtime = Runtime(clock, tick_seconds)
             services = compose(
                 home,
-                ledger,
+                memory,
                 clock,
                 settle=runtime.settle,
                 wake=runtime.wake,
-                rng=None if seed is None else seeded(ledger, seed),
+                rng=None if seed is None else seeded(memory, seed),
             )
             runtime.start(services)
             try:
-                pages = services.pages(clock, ledger)
+                pages = services.pages(clock, memory)
                 asyncio.run(_Answering(home, services, pages, runtime, host, port).run(idle_exit_s))
             finally:
                 runtime.stop()
         finally:
-            ledger.close()
+            memory.close()
     finally:
         (home.run / "server.json").unlink(missing_ok=True)
         lock.release()

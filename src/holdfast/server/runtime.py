@@ -3,6 +3,9 @@
 On real time two threads do it: one looks every few seconds or when woken, the other runs jobs, so that a long
 training never delays a rollback. On a simulated clock nothing happens by itself: each move of the clock settles
 everything due at that time before it is answered, one thing after another, so that a simulation repeats exactly.
+
+Of several servers that share a ledger one leads and does all this; the others answer, and try at every tick whether the
+lead is free. A server that takes the lead first mends what the one before may have left behind.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import threading
 
 from holdfast.base.clock import Clock
 from holdfast.base.context import system_context
-from holdfast.base.errors import HoldfastError
+from holdfast.base.errors import HoldfastError, HomeError, UnavailableError
 from holdfast.server.compose import Services
 
 logger = logging.getLogger(__name__)
@@ -32,15 +35,24 @@ class Runtime:
         self._job_woken = threading.Event()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._term: int | None = None
 
     def start(self, services: Services) -> None:
-        """Mends what a crash left behind, then starts the threads."""
+        """Mends what a crash left behind where this server leads, then starts the threads.
+
+        Raises:
+            HomeError: the clock is simulated and another server leads: nobody else would move this clock.
+        """
         self._services = services
-        services.jobs.recover()
-        contexts = [system_context(project) for project in services.deployments.projects()]
-        for context in contexts:
-            services.loop.adopt_local_changes(context)
-        services.deployments.publish_all(contexts)
+        services.tracking.upgrade()
+        services.logging.artifacts.clear_uploads()
+        with services.ledger.leading() as term:
+            if term is None and self._simulated:
+                raise HomeError(
+                    "another server leads this ledger, and a simulated clock has only one",
+                    hint="stop the other server, or name another schema with ?schema=NAME",
+                )
+            self._mend(term)
         targets = [self._look] if self._simulated else [self._look, self._work]
         for target in targets:
             thread = threading.Thread(target=target, name=f"runtime{target.__name__}", daemon=True)
@@ -59,6 +71,7 @@ class Runtime:
         self.wake()
         for thread in self._threads:
             thread.join(timeout=5)
+        self._services.webhook_sender.stop()
         self._services.launcher.close()
 
     def wake(self) -> None:
@@ -67,8 +80,11 @@ class Runtime:
         self._job_woken.set()
 
     def settle(self) -> bool:
-        """Decides and does everything that is due now; True once nothing is left to do."""
-        with self._settling:
+        """Decides and does everything that is due now, if this server leads; True once nothing is left to do."""
+        with self._settling, self._services.ledger.leading() as term:
+            if term is None:
+                return True
+            self._mend(term)
             for _ in range(_ROUNDS_MOST):
                 if self._stopped.is_set():
                     return False
@@ -83,6 +99,21 @@ class Runtime:
     def busy(self) -> bool:
         """Whether leaving now would interrupt or forget something."""
         return bool(self._services.jobs.open_jobs()) or self._services.loop.has_active_models()
+
+    def _mend(self, term: int | None) -> None:
+        """At the beginning of a term: what the server that led before may have left behind."""
+        if term is None or term == self._term:
+            return
+        services = self._services
+        services.jobs.recover()
+        contexts = [system_context(project) for project in services.deployments.projects()]
+        for context in contexts:
+            services.loop.adopt_local_changes(context)
+        services.deployments.publish_all(contexts)
+        if self._term is None:
+            services.webhook_sender.start()
+        self._term = term
+        logger.info("this server leads (term %d)", term)
 
     def _round(self) -> bool:
         services = self._services
@@ -101,6 +132,9 @@ class Runtime:
             self._woken.clear()
             try:
                 self.settle()
+                self._services.webhook_sender.wake()
+            except UnavailableError as error:
+                logger.warning("the loop could not look: %s", error)
             except Exception:
                 logger.exception("the loop failed; it looks again at the next tick")
 
@@ -109,7 +143,12 @@ class Runtime:
             self._job_woken.wait(self._tick_seconds)
             self._job_woken.clear()
             try:
-                while not self._stopped.is_set() and self._services.jobs.run_next():
-                    self._woken.set()
+                with self._services.ledger.leading() as term:
+                    while term == self._term is not None and not self._stopped.is_set():
+                        if not self._services.jobs.run_next():
+                            break
+                        self._woken.set()
+            except UnavailableError as error:
+                logger.warning("no job could be taken: %s", error)
             except Exception:
                 logger.exception("the job runner failed; it goes on at the next tick")

@@ -8,7 +8,9 @@ import msgspec
 
 from holdfast.base.clock import Micros
 
-RunStatus = Literal["running", "finished", "failed", "killed"]
+RunStatus = Literal["running", "scheduled", "finished", "failed", "killed"]
+Lifecycle = Literal["active", "deleted"]
+View = Literal["active", "deleted", "all"]
 
 
 class CodeSnapshot(msgspec.Struct, frozen=True):
@@ -103,3 +105,135 @@ class RunPage(msgspec.Struct, frozen=True):
 
     runs: tuple[Run, ...]
     next_after: str | None = None
+
+
+class Experiment(msgspec.Struct, frozen=True):
+    """A named set of runs. `artifact_location` is where the artifacts of its runs go."""
+
+    number: int
+    experiment_id: str
+    name: str
+    artifact_location: str
+    lifecycle: Lifecycle
+    created_at: Micros
+    updated_at: Micros
+    tags: dict[str, str] = {}
+
+
+class LatestMetric(msgspec.Struct, frozen=True):
+    """The latest point of a metric: the largest (step, time, value)."""
+
+    key: str
+    value: float
+    at: Micros
+    step: int
+
+
+class DatasetUsed(msgspec.Struct, frozen=True):
+    """A dataset as the client that logged it describes it."""
+
+    name: str
+    digest: str
+    source_type: str = ""
+    source: str = ""
+    schema: str | None = None
+    profile: str | None = None
+
+
+class RunInput(msgspec.Struct, frozen=True):
+    """A dataset that a run read; `tags` say what for (`mlflow.data.context`)."""
+
+    dataset: DatasetUsed
+    tags: dict[str, str] = {}
+
+
+class ModelLink(msgspec.Struct, frozen=True):
+    """A logged model that a run read or wrote."""
+
+    model_id: str
+    step: int = 0
+
+
+class LoggedRun(msgspec.Struct, frozen=True):
+    """A run as tracking clients see it."""
+
+    number: int
+    run_id: str
+    experiment_id: str
+    name: str
+    status: RunStatus
+    lifecycle: Lifecycle
+    started_at: Micros
+    ended_at: Micros | None
+    user: str
+    artifact_root: str
+    parameters: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    metrics: tuple[LatestMetric, ...] = ()
+    inputs: tuple[RunInput, ...] = ()
+    model_inputs: tuple[ModelLink, ...] = ()
+    model_outputs: tuple[ModelLink, ...] = ()
+
+
+class RunHead(msgspec.Struct, frozen=True):
+    """What the verbs that log need to know of a run."""
+
+    number: int
+    experiment_number: int
+    lifecycle: Lifecycle
+    status: RunStatus
+
+
+class LoggedPoint(msgspec.Struct, frozen=True):
+    """A metric point as a client sends it, perhaps about a logged model and a dataset."""
+
+    key: str
+    value: float
+    at: Micros
+    step: int = 0
+    model_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+ModelStatus = Literal["unspecified", "pending", "ready", "upload_failed"]
+
+
+class ModelMetric(msgspec.Struct, frozen=True):
+    """The latest value of a metric of a logged model, on a dataset, as a run measured it."""
+
+    key: str
+    value: float
+    at: Micros
+    step: int
+    run_id: str
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+class LoggedModel(msgspec.Struct, frozen=True):
+    """A model that a run wrote, before anyone registered it."""
+
+    number: int
+    model_id: str
+    experiment_id: str
+    name: str
+    model_type: str
+    source_run_id: str
+    status: ModelStatus
+    lifecycle: Lifecycle
+    artifact_location: str
+    created_at: Micros
+    updated_at: Micros
+    parameters: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    metrics: tuple[ModelMetric, ...] = ()
+
+
+class StoredArtifact(msgspec.Struct, frozen=True):
+    """A file of the artifact store, or a folder of it (without a digest)."""
+
+    path: str
+    is_folder: bool
+    size_bytes: int = 0
+    digest: str = ""

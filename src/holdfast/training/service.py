@@ -121,10 +121,15 @@ class TrainingService:
             raise
         shutil.rmtree(folder, ignore_errors=True)
 
-    def production_model(self, context: Context, name: str, version: int) -> ProductionModel:
-        """A version as `TrainCommand.production` wants it, with the instant up to which it has seen the table."""
+    def production_model(self, context: Context, name: str, version: int) -> ProductionModel | None:
+        """A version as `TrainCommand.production` wants it, with the instant up to which it has seen the table.
+
+        None for one from outside: nobody knows which rows it was fitted on, so no row judges it fairly.
+        """
         with self._ledger.read() as reader:
             found = self._registry.version_in(reader, context, name, version)
+            if not found.dataset:
+                return None
             table, _, number = found.dataset.removeprefix("data/").rpartition("@")
             dataset = self._data.dataset(reader, context, table, int(number))
         return ProductionModel(version, found.signature, found.files, dataset.as_of_at)

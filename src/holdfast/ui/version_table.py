@@ -69,8 +69,10 @@ def _row(version: ModelVersion, model: Model | None, metrics: list[str]) -> Row:
         **{name: version.metrics.get(name) for name in metrics},
         "gates": gates_badge(version),
         "because": prose(version.trained_because),
-        "dataset": link(version.dataset.removeprefix("data/"), urls.of_urn(version.dataset)),
-        "run": link(version.run_id[:8], urls.run(version.run_id)),
+        "dataset": link(version.dataset.removeprefix("data/"), urls.of_urn(version.dataset))
+        if version.dataset
+        else None,
+        "run": link(version.run_id[:8], urls.run(version.run_id)) if version.run_id else None,
         "trained": version.created_at,
     }
     return Row(cells, urls.version(version.name, version.version), f"v{version.version}")

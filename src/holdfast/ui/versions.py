@@ -107,10 +107,15 @@ def _facts(data: VersionData, now: Micros) -> tuple[Fact, ...]:
         Fact("Task", version.task),
         Fact("Trained", time_tag(version.created_at, now)),
         Fact("Trained by", by(version.created_by)),
-        Fact("Data", link(version.dataset, urls.of_urn(version.dataset))),
-        Fact("Run", link(version.run_id, urls.run(version.run_id))),
+        Fact(
+            "Data",
+            link(version.dataset, urls.of_urn(version.dataset))
+            if version.dataset
+            else "registered from outside",
+        ),
+        Fact("Run", link(version.run_id, urls.run(version.run_id)) if version.run_id else "none"),
         Fact("Feature views", views or "none: the request carries every input"),
-        Fact("Code", short_id(f"code/{version.bundle[:16]}")),
+        *((Fact("Code", short_id(f"code/{version.bundle[:16]}")),) if version.bundle else ()),
     )
 
 

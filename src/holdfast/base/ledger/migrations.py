@@ -13,8 +13,10 @@ from holdfast.base.ledger.protocol import Transaction
 class Migration(msgspec.Struct, frozen=True):
     """One step of one domain's schema.
 
-    `statements` are portable SQL, except for three words that each database replaces: `{serial}` (an integer
-    key that the database hands out), `{bytes}` (binary) and `{integer}` (64 bits). `{{` is a plain brace.
+    `statements` are portable SQL, except for four words that each database replaces: `{serial}` (an integer
+    key that the database hands out; its column is called `number`, so that an insert can return it), `{bytes}`
+    (binary), `{integer}` (64 bits) and `{real}` (double precision; SQLite keeps no NaN in it). Plain `INTEGER`
+    holds 32 bits on PostgreSQL. `TEXT` is compared and ordered by its bytes. `{{` is a plain brace.
     """
 
     domain: str

@@ -1,13 +1,11 @@
 """The ledger on SQLite: WAL, synchronous=FULL, one writer thread with group commit, readers beside it.
 
-One thread owns the writing connection. It takes everything that is queued, runs each change in a savepoint
-and commits once: under load many changes share one fsync, and an idle ledger commits at once, without a timer.
+One thread owns the writing connection, runs each change of a group in a savepoint and commits once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,9 +13,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from holdfast.base.errors import HomeError, UnavailableError
+from holdfast.base.errors import HoldfastError, HomeError, InvalidError, UnavailableError
+from holdfast.base.ledger.errors import IntegrityError
 from holdfast.base.ledger.migrations import Migration, migrate, refuse_newer
-from holdfast.base.ledger.protocol import Parameters, Reader, Row, Transaction
+from holdfast.base.ledger.protocol import Dialect, Parameters, Reader, Row, Transaction
+from holdfast.base.ledger.writer import Change, GroupWriter, Outcome
 
 T = TypeVar("T")
 
@@ -25,9 +25,10 @@ SQLITE_TYPES = {
     "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
     "bytes": "BLOB",
     "integer": "INTEGER",
+    "real": "REAL",
 }
-_GROUP_MOST = 512
 _BUSY_TIMEOUT_MS = 5_000
+_ONLY_TERM = 1
 
 
 class _Connection:
@@ -36,25 +37,38 @@ class _Connection:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.raw = connection
 
+    @property
+    def dialect(self) -> Dialect:
+        return "sqlite"
+
     def query(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        return cast("list[Row]", self.raw.execute(sql, parameters).fetchall())
+        return cast("list[Row]", self._run(sql, parameters).fetchall())
 
     def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        return cast("Row | None", self.raw.execute(sql, parameters).fetchone())
+        return cast("Row | None", self._run(sql, parameters).fetchone())
+
+    def iterate(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
+        yield from cast("Iterator[Row]", self._run(sql, parameters))
 
     def execute(self, sql: str, parameters: Parameters = ()) -> int:
-        return self.raw.execute(sql, parameters).rowcount
+        return self._run(sql, parameters).rowcount
 
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> None:
-        self.raw.executemany(sql, rows)
+        try:
+            self.raw.executemany(sql, rows)
+        except (sqlite3.IntegrityError, OverflowError) as error:
+            raise _portable(error) from error
 
     def insert(self, sql: str, parameters: Parameters = ()) -> int:
-        key = self.raw.execute(sql, parameters).lastrowid
+        key = self._run(sql, parameters).lastrowid
         assert key is not None
         return key
 
-
-_Change = tuple[Callable[[Transaction], Any], "Future[Any]"]
+    def _run(self, sql: str, parameters: Parameters) -> sqlite3.Cursor:
+        try:
+            return self.raw.execute(sql, parameters)
+        except (sqlite3.IntegrityError, OverflowError) as error:
+            raise _portable(error) from error
 
 
 class SqliteLedger:
@@ -76,61 +90,30 @@ class SqliteLedger:
     """
 
     def __init__(self, path: Path, migrations: Sequence[Migration]) -> None:
-        self._path = path
         self._readers = _ReaderPool(path)
-        self._queue: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
-        self._closed = False
-        writer = _open_writer(path)
+        connection = _open_writer(path)
         try:
-            writer.execute("BEGIN IMMEDIATE")
-            migrate(_Connection(writer), migrations, SQLITE_TYPES)
-            writer.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            raise HomeError(
-                f"{path} cannot be used as a ledger ({error})", hint="name another home with HOLDFAST_HOME"
-            ) from error
-        self._thread = threading.Thread(target=self._run, args=(writer,), name="ledger-writer", daemon=True)
-        self._thread.start()
+            _bring_up_to_date(connection, path, migrations)
+        except BaseException:
+            connection.close()
+            raise
+        self._writer = GroupWriter(lambda batch: _commit_together(connection, batch), connection.close)
 
     def write(self, change: Callable[[Transaction], T]) -> T:
-        if self._closed:
-            raise UnavailableError("the ledger is closed", hint="start the server again")
-        assert threading.current_thread() is not self._thread, "a change must not write to the ledger again"
-        result: Future[T] = Future()
-        self._queue.put((change, result))
-        return result.result()
+        return self._writer.write(change)
+
+    def submit(self, change: Callable[[Transaction], T]) -> Future[T]:
+        return self._writer.submit(change)
 
     def read(self) -> contextlib.AbstractContextManager[Reader]:
         return self._readers.snapshot()
 
+    def leading(self) -> contextlib.AbstractContextManager[int | None]:
+        return contextlib.nullcontext(_ONLY_TERM)  # the lock of the home sees to it that there is no other
+
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
-            self._thread.join()
-            self._readers.close()
-
-    def _run(self, writer: sqlite3.Connection) -> None:
-        going_on = True
-        while going_on:
-            batch, going_on = self._take()
-            if batch:
-                _commit_together(writer, batch)
-        writer.close()
-
-    def _take(self) -> tuple[list[_Change], bool]:
-        """Everything queued, at least one item; the flag says whether to go on."""
-        batch: list[_Change] = []
-        item = self._queue.get()
-        while item is not None:
-            batch.append(item)
-            if len(batch) >= _GROUP_MOST:
-                return batch, True
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, True
-        return batch, False
+        self._writer.close()
+        self._readers.close()
 
 
 class ReadOnlyLedger:
@@ -151,16 +134,27 @@ class ReadOnlyLedger:
         refuse_newer({(row["domain"], row["number"]) for row in rows}, migrations)
 
     def write(self, change: Callable[[Transaction], T]) -> T:
-        raise UnavailableError(
-            "the server of this home is not running, so nothing can be written",
-            hint="start it with `holdfast server`",
-        )
+        raise not_running()
+
+    def submit(self, change: Callable[[Transaction], T]) -> Future[T]:
+        raise not_running()
 
     def read(self) -> contextlib.AbstractContextManager[Reader]:
         return self._readers.snapshot()
 
+    def leading(self) -> contextlib.AbstractContextManager[int | None]:
+        return contextlib.nullcontext(None)
+
     def close(self) -> None:
         self._readers.close()
+
+
+def not_running() -> UnavailableError:
+    """What a ledger that was opened for reading says to a change."""
+    return UnavailableError(
+        "the server of this home is not running, so nothing can be written",
+        hint="start it with `holdfast server`",
+    )
 
 
 class _ReaderPool:
@@ -217,38 +211,45 @@ def _open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _commit_together(writer: sqlite3.Connection, batch: list[_Change]) -> None:
-    """Runs each change in a savepoint, commits once, and only then answers."""
-    transaction = _Connection(writer)
-    outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
     try:
-        writer.execute("BEGIN IMMEDIATE")
-        for change, result in batch:
-            outcomes.append((result, *_attempt(transaction, change)))
-        writer.execute("COMMIT")
+        connection.execute("BEGIN IMMEDIATE")
+        migrate(_Connection(connection), migrations, SQLITE_TYPES)
+        connection.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        raise HomeError(
+            f"{path} cannot be used as a ledger ({error})", hint="name another home with HOLDFAST_HOME"
+        ) from error
+
+
+def _portable(error: Exception) -> HoldfastError:
+    """An error that a caller may meet, as every ledger raises it."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return IntegrityError(f"the ledger refused a row ({error})")
+    return InvalidError(f"a value cannot be stored ({error})")
+
+
+def _commit_together(connection: sqlite3.Connection, batch: list[Change]) -> list[Outcome]:
+    """Runs each change in a savepoint and commits once."""
+    transaction = _Connection(connection)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [_attempt(transaction, change) for change in batch]
+        connection.execute("COMMIT")
     except sqlite3.Error as error:
         with contextlib.suppress(sqlite3.Error):
-            writer.execute("ROLLBACK")
-        failure = UnavailableError(f"the ledger could not be written ({error})", hint="check the disk")
-        for _, result in batch:
-            result.set_exception(failure)
-        return
-    for result, value, raised in outcomes:
-        if raised is None:
-            result.set_result(value)
-        else:
-            result.set_exception(raised)
+            connection.execute("ROLLBACK")
+        raise UnavailableError(f"the ledger could not be written ({error})", hint="check the disk") from error
+    return outcomes
 
 
-def _attempt(
-    transaction: _Connection, change: Callable[[Transaction], Any]
-) -> tuple[Any, BaseException | None]:
+def _attempt(transaction: _Connection, change: Change) -> Outcome:
     transaction.execute("SAVEPOINT change")
     try:
-        value = change(transaction)
+        value: Any = change.run(transaction)
     except Exception as raised:  # the caller gets it; the other changes of the group stand
         transaction.execute("ROLLBACK TO change")
         transaction.execute("RELEASE change")
-        return None, raised
+        return Outcome(change.result, raised=raised)
     transaction.execute("RELEASE change")
-    return value, None
+    return Outcome(change.result, value)

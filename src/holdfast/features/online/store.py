@@ -249,12 +249,27 @@ def _open(path: Path, map_size_bytes: int) -> Any:
 
 def _discard_after_restart(path: Path) -> None:
     """Starts afresh where the file was written before the machine last started; see the module's docstring."""
-    try:
-        boot = _BOOT_ID.read_text().strip()
-    except OSError:  # no Linux: the operating system does not say, and the file is taken as it is
-        return
-    written_in = path / "boot"
-    if written_in.exists() and written_in.read_text() != boot:
+    if was_written_before_restart(path):
         for name in ("data.mdb", "lock.mdb"):
             (path / name).unlink(missing_ok=True)
-    written_in.write_text(boot)
+    mark_as_written_now(path)
+
+
+def was_written_before_restart(path: Path) -> bool:
+    """Whether a store was written before the machine last started, so that nobody can say whether it is whole."""
+    written_in, boot = path / "boot", _boot()
+    return boot is not None and written_in.exists() and written_in.read_text() != boot
+
+
+def mark_as_written_now(path: Path) -> None:
+    """Notes in which life of the machine a store is written."""
+    boot = _boot()
+    if boot is not None:
+        (path / "boot").write_text(boot)
+
+
+def _boot() -> str | None:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:  # no Linux: the operating system does not say, and the file is taken as it is
+        return None

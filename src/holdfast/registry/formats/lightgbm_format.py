@@ -10,7 +10,7 @@ from holdfast.registry.errors import DamagedModelError, MissingLibraryError, Unu
 from holdfast.registry.formats.predictor import Matrix, Outputs
 from holdfast.registry.records import Task
 
-_BINARY_OBJECTIVES = ("binary", "cross_entropy", "xentropy")
+BINARY_OBJECTIVES = ("binary", "cross_entropy", "xentropy")
 
 
 def is_lightgbm(estimator: Any) -> bool:
@@ -31,9 +31,9 @@ def dump(estimator: Any, task: Task) -> bytes:
         raise UnusableModelError(
             f"the LightGBM model cannot be stored ({error})", hint="return it after calling fit"
         ) from error
-    if task == "binary" and not _objective(text).startswith(_BINARY_OBJECTIVES):
+    if task == "binary" and not objective_of(text).startswith(BINARY_OBJECTIVES):
         raise UnusableModelError(
-            f"the LightGBM model has the objective {_objective(text)!r}, but the task is binary",
+            f"the LightGBM model has the objective {objective_of(text)!r}, but the task is binary",
             hint="train an LGBMClassifier, or a booster with objective='binary'",
         )
     return text.encode()
@@ -60,10 +60,10 @@ class LightgbmPredictor:
     """Asks the booster itself: the scikit-learn wrapper costs twenty times as much a row."""
 
     def __init__(self, booster: Any) -> None:
-        self._booster = booster
+        self.booster = booster
 
     def predict(self, matrix: Matrix) -> Outputs:
-        return np.asarray(self._booster.predict(matrix, num_threads=1), dtype=np.float64).reshape(len(matrix))
+        return np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64).reshape(len(matrix))
 
 
 def _library() -> Any:
@@ -76,7 +76,8 @@ def _library() -> Any:
     return lightgbm
 
 
-def _objective(text: str) -> str:
+def objective_of(text: str) -> str:
+    """The objective that a model's text names; empty where it names none."""
     for line in text.splitlines():
         if line.startswith("objective="):
             return line.removeprefix("objective=")

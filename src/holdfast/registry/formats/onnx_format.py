@@ -56,6 +56,20 @@ def load(data: bytes, task: Task) -> OnnxPredictor:
     Raises:
         DamagedModelError: onnxruntime cannot read the bytes.
     """
+    return OnnxPredictor(_session(data), task)
+
+
+def shapes(data: bytes) -> tuple[list[Any], list[Any]]:
+    """Inputs and outputs of a model, each with `name`, `type` and `shape`.
+
+    Raises:
+        DamagedModelError: onnxruntime cannot read the bytes.
+    """
+    session = _session(data)
+    return session.get_inputs(), session.get_outputs()
+
+
+def _session(data: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -63,13 +77,12 @@ def load(data: bytes, task: Task) -> OnnxPredictor:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise DamagedModelError(
             f"the ONNX model cannot be read ({type(error).__name__}: {error})",
             hint="restore the home from its backup, or register the model again with `holdfast train`",
         ) from error
-    return OnnxPredictor(session, task)
 
 
 class OnnxPredictor:

@@ -114,7 +114,10 @@ def _check_classifier(estimator: Any, name: str) -> None:
             hint="return a classifier, e.g. HistGradientBoostingClassifier, or wrap it in CalibratedClassifierCV",
         )
     classes = list(getattr(estimator, "classes_", ()))
-    if [float(value) for value in classes if isinstance(value, int | float | np.number)] != [0.0, 1.0]:
+    if [float(value) for value in classes if isinstance(value, int | float | np.number | np.bool_)] != [
+        0.0,
+        1.0,
+    ]:
         raise UnusableModelError(
             f"the task is binary, but {name} has learnt the classes {classes}, not 0 and 1",
             hint="fit it on data.y, which is 0 and 1",

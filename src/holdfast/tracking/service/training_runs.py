@@ -1,4 +1,4 @@
-"""The verbs of tracking: begin a run, end it well or badly, look it up."""
+"""The verbs of runs that the training side and the pages use: begin a run, end it well or badly, look it up."""
 
 from __future__ import annotations
 
@@ -10,9 +10,23 @@ from holdfast.base.context import Context
 from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.base.operations import operation
-from holdfast.tracking import store
 from holdfast.tracking.errors import RunEndedError
-from holdfast.tracking.records import GetRunRequest, ListRunsRequest, MetricPoint, Run, RunPage, RunResult
+from holdfast.tracking.records import (
+    Experiment,
+    GetRunRequest,
+    ListRunsRequest,
+    MetricPoint,
+    Run,
+    RunPage,
+    RunResult,
+)
+from holdfast.tracking.service.experiments import make_default
+from holdfast.tracking.service.runs import artifact_root, head_in
+from holdfast.tracking.store import artifacts as artifact_store
+from holdfast.tracking.store import experiments as experiment_store
+from holdfast.tracking.store import metrics as metric_store
+from holdfast.tracking.store import runs as store
+from holdfast.tracking.store import upgrade as upgrade_store
 
 _PAGE_MOST = 1000
 
@@ -22,6 +36,11 @@ class TrackingService:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+
+    def upgrade(self) -> None:
+        """Moves what an older release wrote into today's tables; costs nothing once that is done."""
+        while self._ledger.write(upgrade_store.move_some):
+            pass
 
     @operation(
         "GET", "/runs/{run_id}", "Show a run: parameters, metrics, data, code, environment, artifacts."
@@ -72,7 +91,9 @@ class TrackingService:
             parameters=parameters or {},
             tags=tags or {},
         )
-        store.insert_run(transaction, context.project, started)
+        of = _experiment(transaction, context, experiment, at)
+        root = artifact_root(of.artifact_location, run_id)
+        store.insert(transaction, context.project, started, of.number, root)
         return started
 
     def finish_run(
@@ -90,18 +111,21 @@ class TrackingService:
         if run.status == "finished":
             return run
         _check_running(run)
-        store.set_result(transaction, context.project, run, result)
+        number = head_in(transaction, context, run_id).number
+        store.set_result(transaction, number, result)
         self.log_metrics(
             transaction,
             context,
             run_id,
             [MetricPoint(key, value, at) for key, value in result.metrics.items()],
         )
+        _list_artifacts(transaction, context, number, result, at)
         for dataset in result.datasets:
             lineage.record_edge(transaction, context, dataset, "trained", run.urn, at)
         if result.code is not None:
             lineage.record_edge(transaction, context, urn.code(result.code.bundle), "ran", run.urn, at)
-        store.end_run(transaction, context.project, run_id, "finished", at, None)
+        store.end(transaction, number, "finished", at, None)
+        metric_store.settle(transaction, number)
         events.emit(transaction, context, "tracking.run_finished", {"run_id": run_id}, at)
         return self.run_in(transaction, context, run_id)
 
@@ -118,7 +142,7 @@ class TrackingService:
         run = self.run_in(transaction, context, run_id)
         if run.status != "running":
             return run
-        store.end_run(transaction, context.project, run_id, status, at, error)
+        store.end(transaction, head_in(transaction, context, run_id).number, status, at, error)
         events.emit(transaction, context, "tracking.run_failed", {"run_id": run_id, "status": status}, at)
         return self.run_in(transaction, context, run_id)
 
@@ -126,7 +150,10 @@ class TrackingService:
         self, transaction: Transaction, context: Context, run_id: str, points: list[MetricPoint]
     ) -> None:
         """Adds metric points to a run."""
-        store.add_points(transaction, context.project, run_id, points)
+        if points:
+            head = head_in(transaction, context, run_id)
+            rows = [(point.key, point.step, point.at, float(point.value)) for point in points]
+            metric_store.append(transaction, head.number, head.experiment_number, rows)
 
     def run_in(self, reader: Reader, context: Context, run_id: str) -> Run:
         """A run as a snapshot or transaction sees it; `NotFoundError` when there is none."""
@@ -137,7 +164,30 @@ class TrackingService:
 
     def metric_history(self, reader: Reader, context: Context, run_id: str, key: str) -> list[MetricPoint]:
         """All points of one metric of a run, by step and time."""
-        return store.points(reader, context.project, run_id, key)
+        steps, times, values = metric_store.history(reader, head_in(reader, context, run_id).number, key)
+        rows = zip(values.tolist(), times.tolist(), steps.tolist(), strict=True)
+        return [MetricPoint(key, value, at, step) for value, at, step in rows]
+
+
+def _experiment(transaction: Transaction, context: Context, name: str, at: Micros) -> Experiment:
+    make_default(transaction, context.project, at)
+    found = experiment_store.find_by_name(transaction, context.project, name)
+    if found is None:
+        number = experiment_store.insert(transaction, context.project, name, "", at)
+        found = experiment_store.find_by_number(transaction, number)
+        assert found is not None
+    return found
+
+
+def _list_artifacts(
+    transaction: Transaction, context: Context, number: int, result: RunResult, at: Micros
+) -> None:
+    """What the training side wrote is found by tracking clients too."""
+    run = store.logged(transaction, [number], brief=True)[0]
+    root = f"{run.experiment_id}/{run.run_id}/artifacts"
+    for artifact in result.artifacts:
+        path = f"{root}/{artifact.path}"
+        artifact_store.put(transaction, context.project, path, artifact.digest, artifact.size_bytes, at)
 
 
 def _check_running(run: Run) -> None:

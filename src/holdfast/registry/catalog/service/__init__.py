@@ -1,0 +1,1 @@
+"""The catalog's verbs, a file a noun: `models`, `versions`, `aliases`."""

@@ -1,0 +1,1 @@
+"""The ecosystem's own protocols: translation only, the rules live in the domains."""

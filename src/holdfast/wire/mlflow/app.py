@@ -1,0 +1,186 @@
+"""The door: an ASGI application that answers MLflow's paths and hands every other request on.
+
+It routes by itself, because a dictionary lookup costs a fraction of trying a hundred patterns, and logging one metric
+is meant to cost little more than making it durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from holdfast.base.client import ACTOR_HEADER, PROJECT_HEADER
+from holdfast.base.context import Context, context_from
+from holdfast.base.errors import InvalidError
+from holdfast.wire.mlflow.envelope import EndpointNotFoundError, NotImplementedYetError, error_answer
+from holdfast.wire.mlflow.messages import encode
+from holdfast.wire.mlflow.routing import Call, Route, Router
+
+_THREADS = 32
+_BODY_BYTES_MOST = 64 << 20
+# A message of this size is read and checked in less time than a change of threads takes.
+_QUICK_BYTES = 4 << 10
+_JSON = (b"content-type", b"application/json")
+_PROJECT = re.compile(r"/p/([^/]+)(/.*)")
+_PREFIXES = re.compile(
+    r"/(?:ajax-)?api/\d\.\d/(?:preview/)?mlflow(?:-artifacts)?/|/(?:model-versions/)?get-artifact$|/version$"
+)
+_UPLOADS = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/(?:artifacts|mpu/parts)/")
+_NOT_YET = re.compile(r"/api/\d\.\d/mlflow/(?:traces|scorers|gateway|issues|datasets|prompt-optimization)\b")
+_ACTOR = ACTOR_HEADER.lower().encode()
+_PROJECT_HEADER = PROJECT_HEADER.lower().encode()
+
+
+class TooLargeError(InvalidError):
+    """The body is larger than an endpoint takes that is not for artifacts."""
+
+    code = "too_large"
+    status = 413
+
+
+class Disconnected(Exception):
+    """The client hung up in the middle of its request."""
+
+
+def is_mlflow(path: str) -> bool:
+    """Whether a path belongs to MLflow's surface.
+
+    Example:
+        >>> is_mlflow("/p/team/api/2.0/mlflow/runs/create"), is_mlflow("/api/v1/runs")
+        (True, False)
+    """
+    return _PREFIXES.match(_split(path)[1]) is not None
+
+
+def is_upload(method: str, path: str) -> bool:
+    """Whether a request brings a file, which is taken in piece by piece however large it is."""
+    return method == "PUT" and _UPLOADS.match(_split(path)[1]) is not None
+
+
+class MlflowDoor:
+    """Answers MLflow's surface; every other request goes to `otherwise`."""
+
+    def __init__(self, routes: Iterable[Route], otherwise: ASGIApp) -> None:
+        self._router = Router(routes)
+        self._otherwise = otherwise
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._otherwise(scope, receive, send)
+            return
+        project, path = _split(scope["path"])
+        if not _PREFIXES.match(path):
+            await self._otherwise(scope, receive, send)
+            return
+        try:
+            await self._answer(project, path, scope, receive, send)
+        except Disconnected:
+            return
+        except Exception as error:
+            status, body = error_answer(error)
+            await respond(send, status, body, retry=status == 503)
+
+    async def _answer(
+        self, project: str | None, path: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        path = path.replace("/ajax-api/", "/api/", 1).replace("/preview/mlflow/", "/mlflow/", 1)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        found = self._router.find(method, path)
+        if found is None:
+            raise _unknown(method, path)
+        route, fields = found
+        call = Call(
+            context=_context(scope, project),
+            method=method,
+            query_string=scope["query_string"].decode("latin-1"),
+            path=fields,
+            base_url=_base_url(scope, project),
+        )
+        if route.stream is not None:
+            await route.stream(call, scope, receive, send)
+            return
+        if method != "GET":
+            call.body = await read_body(receive)
+        if route.submit is not None and len(call.body) <= _QUICK_BYTES:
+            body = encode(await asyncio.wrap_future(route.submit(call)))
+        else:
+            body = await asyncio.get_running_loop().run_in_executor(self._threads, _run, route, call)
+        await respond(send, 200, body)
+
+
+def _run(route: Route, call: Call) -> bytes:
+    if route.submit is not None:
+        return encode(route.submit(call).result())
+    assert route.answer is not None
+    return encode(route.answer(call))
+
+
+async def read_body(receive: Receive, most: int = _BODY_BYTES_MOST) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLargeError: it is larger than `most`.
+        Disconnected: the client hung up.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return bytes(message.get("body", b""))
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise TooLargeError(f"a body of more than {most} bytes is not taken here")
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+async def respond(send: Send, status: int, body: bytes, *, retry: bool = False) -> None:
+    """Sends a JSON answer."""
+    headers = [_JSON, (b"content-length", str(len(body)).encode())]
+    if retry:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _split(path: str) -> tuple[str | None, str]:
+    """The project that a path names, and the path without it."""
+    match = _PROJECT.fullmatch(path) if path.startswith("/p/") else None
+    return (match[1], match[2]) if match else (None, path)
+
+
+def _context(scope: Scope, project: str | None) -> Context:
+    actor, named = None, None
+    for name, value in scope["headers"]:
+        if name == _ACTOR:
+            actor = value.decode("latin-1")
+        elif name == _PROJECT_HEADER:
+            named = value.decode("latin-1")
+    return _named_context(actor, project or named)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named_context(actor: str | None, project: str | None) -> Context:
+    # Asking the system who runs this process, for every metric, would cost more than reading the metric.
+    return context_from(actor, project)
+
+
+def _base_url(scope: Scope, project: str | None) -> str:
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    return f"{scope.get('scheme', 'http')}://{host}" + (f"/p/{project}" if project else "")
+
+
+def _unknown(method: str, path: str) -> Exception:
+    if _NOT_YET.match(path):
+        return NotImplementedYetError(f"holdfast does not answer {path} yet")
+    return EndpointNotFoundError(f"there is no endpoint {method} {path}")

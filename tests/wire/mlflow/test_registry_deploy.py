@@ -1,0 +1,141 @@
+"""A model that a plain MLflow script logged is deployed, served, traced and loaded again, by real processes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression
+
+from holdfast.base.home import Home
+from holdfast.cli.session import start_process
+from tests.server.conftest import holdfast
+
+mlflow = pytest.importorskip("mlflow")
+pd = pytest.importorskip("pandas")
+
+pytestmark = [pytest.mark.mlflow, pytest.mark.slow]
+
+RNG = np.random.default_rng(1)
+X = pd.DataFrame(RNG.standard_normal((200, 3)), columns=["temp", "wind", "hum"])
+Y = X["temp"] * 3 - X["wind"] + RNG.standard_normal(200) * 0.1
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with its server and its serving process, and MLflow pointed at it."""
+    home = Home(tmp_path_factory.mktemp("deploy") / "home")
+    started = [
+        start_process(home, "server", ["--port", "0"], home.server, detached=True),
+        start_process(home, "serve", ["--port", "0"], home.serving, detached=True),
+    ]
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(home.server().url)
+    mlflow.set_experiment("plain-script")
+    yield home
+    mlflow.set_tracking_uri(before)
+    for process in started:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def log(name, model, **fields):
+    """What a plain training script does; returns the run's id."""
+    with mlflow.start_run() as run:
+        mlflow.log_param("depth", 3)
+        mlflow.log_metric("mae", 0.25)
+        mlflow.sklearn.log_model(
+            model,
+            name="model",
+            registered_model_name=name,
+            input_example=X.head(3),
+            pip_requirements=[],
+            **fields,
+        )
+    return run.info.run_id
+
+
+def predict(home, name, row):
+    address = urlsplit(home.serving().url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+    connection.request("POST", f"/v1/predict/{name}", json.dumps({"rows": [row]}))
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def test_a_skops_model_is_deployed_served_traced_and_loaded_by_its_alias(home):
+    model = LinearRegression().fit(X, Y)
+    run_id = log("bikes", model, serialization_format="skops")
+    done = holdfast(home, "deploy", "bikes", "--reason", "the first one")
+    assert (done.returncode, done.stderr) == (0, "")
+    row = X.iloc[0].to_dict()
+    status, answer = eventually(lambda: predict(home, "bikes", row), lambda found: found[0] == 200)
+    assert answer["predictions"][0]["value"] == pytest.approx(model.predict(X.head(1))[0], rel=1e-4)
+    status, refused = predict(home, "bikes", row | {"temp": "warm"})
+    assert (status, "temp" in refused["error"]["message"]) == (400, True)
+    traced = json.loads(holdfast(home, "trace", "bikes", "--json").stdout)
+    assert (traced["run"]["run_id"], traced["run"]["metrics"]) == (run_id, {"mae": 0.25})
+    assert (traced["in_production"], traced["live_because"]["reason"]) == (True, "the first one")
+    assert f"tracking/run/{run_id}" in {edge["source"] for edge in traced["lineage"]["upstream"]}
+    said = holdfast(home, "trace", "bikes")
+    assert (said.returncode, run_id in said.stdout) == (0, True)
+    status = holdfast(home, "status", "bikes")
+    assert (status.returncode, "bikes" in status.stdout) == (0, True)
+    loaded = mlflow.pyfunc.load_model("models:/bikes@champion")
+    np.testing.assert_allclose(loaded.predict(X.head(5)), model.predict(X.head(5)))
+
+
+def test_champion_asked_for_by_the_client_is_granted_by_deploying_it(home):
+    client = mlflow.MlflowClient()
+    for _ in range(2):
+        log("asked", LinearRegression().fit(X, Y), serialization_format="skops")
+    assert holdfast(home, "deploy", "asked", "--version", "1").returncode == 0
+    with pytest.raises(mlflow.MlflowException, match="deploy it with `holdfast deploy asked --version 2`"):
+        client.set_registered_model_alias("asked", "champion", "2")
+    assert int(client.get_model_version_by_alias("asked", "champion").version) == 1
+    assert holdfast(home, "deploy", "asked", "--version", "2").returncode == 0
+    client.set_registered_model_alias("asked", "champion", "2")
+    assert int(client.get_model_version_by_alias("asked", "champion").version) == 2
+    for call in (
+        lambda: client.delete_registered_model("asked"),
+        lambda: client.delete_model_version("asked", "1"),
+        lambda: client.rename_registered_model("asked", "other"),
+        lambda: client.delete_registered_model_alias("asked", "champion"),
+    ):
+        with pytest.raises(mlflow.MlflowException):
+            call()
+    assert holdfast(home, "rollback", "asked").returncode == 0
+    assert int(client.get_model_version_by_alias("asked", "champion").version) == 1
+
+
+def test_a_cloudpickle_is_refused_with_the_reason_and_deployed_with_an_audited_trust(home):
+    model = RandomForestRegressor(n_estimators=5, max_depth=4, random_state=0).fit(X, Y)
+    log("forest", model, serialization_format="cloudpickle")
+    refused = holdfast(home, "deploy", "forest")
+    assert refused.returncode == 1
+    assert "stored as cloudpickle, which runs whatever code its writer put in it" in refused.stderr
+    assert "--trust" in refused.stderr
+    trusted = holdfast(home, "deploy", "forest", "--trust")
+    assert (trusted.returncode, trusted.stderr) == (0, "")
+    _, answer = eventually(
+        lambda: predict(home, "forest", X.iloc[0].to_dict()), lambda found: found[0] == 200
+    )
+    assert answer["predictions"][0]["value"] == pytest.approx(model.predict(X.head(1))[0], rel=1e-4)
+    audited = holdfast(home, "audit", "list", "--json")
+    assert "registry.trust" in audited.stdout
+
+
+def eventually(ask, enough, seconds=20.0):
+    import time
+
+    until = time.monotonic() + seconds
+    while not enough(found := ask()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert enough(found), found
+    return found
