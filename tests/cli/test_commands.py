@@ -199,3 +199,48 @@ def test_every_command_has_help(tmp_path):
         done = holdfast(Home(tmp_path), command, "--help")
         assert done.returncode == 0
         assert len(Path(done.stdout).name) > 40
+
+
+def test_a_version_whose_gates_failed_is_an_exit_code_of_its_own(shop):
+    folder, home = shop
+    (folder / "shop.py").write_text(MODEL.replace('"mae", 5', '"mae", 0.0001'))
+    done = holdfast(home, "train", str(folder / "shop.py"))
+    assert done.returncode == 3
+    assert "shop version 1 is rejected" in done.stdout
+
+
+def test_down_ends_what_runs_in_the_home(shop):
+    folder, home = shop
+    assert holdfast(home, "train", str(folder / "shop.py")).returncode == 0
+    assert "stopped: server" in holdfast(home, "down").stdout
+    assert home.server() is None
+    assert "nothing runs in this home" in holdfast(home, "down").stdout
+
+
+@pytest.mark.slow
+def test_up_starts_a_killed_server_again_while_serving_goes_on(shop):
+    import subprocess
+    import sys
+    import time
+
+    folder, home = shop
+    command = ["-m", "holdfast.cli.main", "--home", str(home.root), "up", str(folder / "shop.py")]
+    up = subprocess.Popen(
+        [sys.executable, *command, "--port", "0", "--serve-port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert up.stdout is not None
+        while "the loop runs" not in up.stdout.readline():
+            assert up.poll() is None
+        serving, killed = home.serving(), home.server()
+        os.kill(killed.pid, signal.SIGKILL)
+        assert "the server process ended with code -9; it is started again" in up.stdout.readline()
+        deadline = time.monotonic() + 30
+        while (again := home.server()) is None or again.pid == killed.pid:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert home.serving() == serving
+    finally:
+        up.terminate()
+        up.wait(30)
+    assert home.server() is None and home.serving() is None

@@ -150,13 +150,29 @@ def test_there_must_be_something_to_roll_back_to(world):
         world.services.loop.rollback(ADA, RollbackRequest("bikes", to=7))
 
 
+def test_a_rollback_of_another_environment_touches_nothing(world):
+    live(world, versions=2)
+    with pytest.raises(NotFoundError, match="nothing named 'bikes' is deployed in staging"):
+        world.services.loop.rollback(ADA, RollbackRequest("bikes", environment="staging"))
+    assert world.traffic() == {2: ("champion", 100)}
+
+
+def test_the_status_tells_of_a_local_rollback_before_the_server_has_adopted_it(world):
+    live(world, versions=2)
+    local_rollback(world.home, "default", "production", "bikes", Actor("bob"), world.clock.now())
+    model = world.services.overview.status(ADA, StatusRequest("bikes")).models[0]
+    assert (model.health, model.champion, model.frozen) == ("frozen", 1, True)
+    assert model.message.startswith("bob rolled back without the server")
+    assert [(item.version, item.share) for item in model.variants] == [(1, 100)]
+
+
 def test_a_rollback_during_a_rollout_ends_the_rollout(world):
     live(world, versions=2)
     world.declare()
     world.register()
     world.tick()
     assert world.traffic() == {2: ("champion", 100), 3: ("shadow", 0)}
-    world.services.loop.rollback(ADA, RollbackRequest("bikes"))
+    assert world.services.loop.rollback(ADA, RollbackRequest("bikes")).ended_candidate == 3
     assert world.traffic() == {1: ("champion", 100)}
     assert (world.stage(2), world.stage(3)) == ("quarantined", "retired")
 

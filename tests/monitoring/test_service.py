@@ -81,6 +81,19 @@ def test_a_version_that_came_back_is_not_judged_by_what_it_did_months_ago(world:
     assert states["performance"] == "insufficient data"
 
 
+def test_what_was_rejected_is_a_share_of_all_requests_also_for_a_version_that_answered_none(
+    world: World,
+) -> None:
+    rng = np.random.default_rng(6)
+    for day in range(10):
+        world.serve(rng, day)
+        world.reject(day)
+    world.version = world.register(2)
+    quality = next(check for check in watch(world, 10) if check.kind == "data quality")
+    told = " ".join(finding.message for finding in quality.findings)
+    assert "of 14 requests" in told and "100.0%" not in told
+
+
 def test_a_new_version_ends_the_alert(world: World) -> None:
     rng = np.random.default_rng(3)
     for day in range(10):

@@ -20,6 +20,7 @@ _COMMANDS = {
     "config": "holdfast.cli.config",
     "demo": "holdfast.cli.demo.command",
     "deploy": "holdfast.cli.rollouts",
+    "down": "holdfast.cli.down",
     "promote": "holdfast.cli.rollouts",
     "restore": "holdfast.cli.backup",
     "resume": "holdfast.cli.rollouts",

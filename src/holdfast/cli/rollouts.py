@@ -7,7 +7,7 @@ import time
 import click
 
 from holdfast.base.errors import UnavailableError
-from holdfast.cli.output import environment_option, json_option, print_json
+from holdfast.cli.output import json_option, print_json
 from holdfast.cli.session import Session
 from holdfast.loop.records import (
     AbortRequest,
@@ -79,19 +79,21 @@ def resume(session: Session, name: str, reason: str, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--to", type=int, help="A warm version (default: the champion before).")
-@environment_option
+@click.option(
+    "--environment", envvar="HOLDFAST_ENVIRONMENT", help="Where it is deployed (default: as declared)."
+)
 @reason_option
 @json_option
 @click.pass_obj
 def rollback(
-    session: Session, name: str, to: int | None, environment: str, reason: str, as_json: bool
+    session: Session, name: str, to: int | None, environment: str | None, reason: str, as_json: bool
 ) -> None:
     """Put the version before back into production; works with the server down, too."""
     started = time.monotonic()
     if session.home.server() is None:
-        _rollback_locally(session, name, to, environment, as_json, started)
+        _rollback_locally(session, name, to, environment or session.config.environment, as_json, started)
         return
-    result = session.write(LoopService.rollback, RollbackRequest(name, to, reason))
+    result = session.write(LoopService.rollback, RollbackRequest(name, to, reason, environment))
     took_ms = (time.monotonic() - started) * 1000
     if as_json:
         print_json({"name": name, "from": result.from_version, "to": result.to_version, "revision": result.revision,
@@ -101,6 +103,11 @@ def rollback(
             f"{name}: version {result.from_version} → {result.to_version} in {took_ms:.0f} ms"
             f" (revision {result.revision}, decision {result.decision.number})"
         )
+        if result.ended_candidate is not None:
+            click.echo(
+                f"the rollout of version {result.ended_candidate} ended with it;"
+                f" `holdfast abort {name}` would have ended that alone"
+            )
         click.echo(f"automatic promotion is frozen; `holdfast resume {name}` lets it go on")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import click
@@ -15,6 +16,7 @@ from holdfast.registry.records import GetVersionRequest, ModelVersion
 from holdfast.registry.service import RegistryService
 
 _POLL_S = 0.05
+_REJECTED = 3
 
 
 @click.command()
@@ -23,7 +25,10 @@ _POLL_S = 0.05
 @json_option
 @click.pass_obj
 def train(session: Session, file: str, name: str | None, as_json: bool) -> None:
-    """Train the model of FILE on everything known now, gate it and register it."""
+    """Train the model of FILE on everything known now, gate it and register it.
+
+    Exit code 3 says that it was registered, but its gates did not pass.
+    """
     client = session.client()
     spec = declare(client, file, name, active=False)
     version = train_and_wait(client, spec, quiet=as_json)
@@ -31,6 +36,8 @@ def train(session: Session, file: str, name: str | None, as_json: bool) -> None:
         print_json(version)
     else:
         print_version(version)
+    if version.stage == "rejected":
+        sys.exit(_REJECTED)
 
 
 def declare(client: Client, file: str, name: str | None, *, active: bool) -> str:

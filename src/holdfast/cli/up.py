@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import click
@@ -12,14 +13,32 @@ import msgspec
 
 from holdfast.base.client import Client
 from holdfast.base.errors import HoldfastError, UnavailableError
+from holdfast.base.home import Home, ServerInfo
 from holdfast.cli.output import json_option, print_json
-from holdfast.cli.session import Session, start_process, start_server
+from holdfast.cli.session import Session, start_process
 from holdfast.cli.train import declare, print_version, train_and_wait
 from holdfast.loop.overview import OverviewService, StatusRequest
 
 _STOP_WITHIN_S = 10.0
 _SERVED_WITHIN_S = 30.0
 _POLL_S = 0.02
+
+
+class _Started:
+    """A process that this command started, and how to start it again."""
+
+    def __init__(
+        self, home: Home, role: str, arguments: list[str], probe: Callable[[], ServerInfo | None]
+    ) -> None:
+        self._home = home
+        self._arguments = arguments
+        self._probe = probe
+        self.role = role
+        self.start()
+
+    def start(self) -> None:
+        """Starts the process and waits until it answers."""
+        self.process = start_process(self._home, self.role, self._arguments, self._probe, detached=True)
 
 
 @click.command()
@@ -46,16 +65,16 @@ def up(
 
     read_file(file)  # a wrong declaration must fail before anything is started
     config, home = session.config, session.home
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[_Started] = []
     try:
         if home.server() is None:
             arguments = ["--port", str(config.port if port is None else port)]
-            started.append(start_server(home, arguments, detached=True))
+            started.append(_Started(home, "server", arguments, home.server))
         client = session.client()
         if home.serving() is None:
             arguments = ["--port", str(config.serve_port if serve_port is None else serve_port)]
             arguments += ["--environment", config.environment]
-            started.append(start_process(home, "serve", arguments, home.serving, detached=True))
+            started.append(_Started(home, "serve", arguments, home.serving))
         chosen = declare(client, file, name, active=True)
         model = client.call(OverviewService.status, StatusRequest(chosen)).models[0]
         if model.champion is None and model.job is None:
@@ -117,7 +136,8 @@ def _report(session: Session, name: str, as_json: bool) -> None:
         click.echo(f"{noun:8} {url or 'not running'}")
 
 
-def _wait_until_stopped(started: list[subprocess.Popen[bytes]]) -> None:
+def _wait_until_stopped(started: list[_Started]) -> None:
+    """Until Ctrl-C; what dies meanwhile is started again, because predictions must go on."""
     click.echo("the loop runs; Ctrl-C stops it")
     stopped = False
 
@@ -129,18 +149,19 @@ def _wait_until_stopped(started: list[subprocess.Popen[bytes]]) -> None:
     signal.signal(signal.SIGINT, stop)
     while not stopped:
         time.sleep(0.2)
-        for process in started:
-            if process.poll() is not None:
-                raise click.ClickException(
-                    f"a process ended with code {process.returncode}; its log is in run/"
+        for item in started:
+            if item.process.poll() is not None and not stopped:
+                click.echo(
+                    f"the {item.role} process ended with code {item.process.returncode}; it is started again"
                 )
+                item.start()
 
 
-def _stop(started: list[subprocess.Popen[bytes]]) -> None:
-    for process in reversed(started):
-        process.terminate()
-    for process in started:
+def _stop(started: list[_Started]) -> None:
+    for item in reversed(started):
+        item.process.terminate()
+    for item in started:
         try:
-            process.wait(_STOP_WITHIN_S)
+            item.process.wait(_STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
-            process.kill()
+            item.process.kill()

@@ -116,12 +116,25 @@ class OverviewService:
             rollout = self._rollouts.open_rollout(reader, context, environment, name)
             decisions = store.decisions(reader, context, name, limit=1)
         champion = deployment.revision.champion if deployment else None
+        variants = deployment.revision.variants if deployment else ()
+        local = self._deployments.local_change(context, deployment) if deployment else None
+        if local is not None:
+            variants = local.variants
+            champion = next((item.version for item in variants if item.role == "champion"), champion)
         job = next((item for item in self._jobs.open_jobs(context) if item.exclusive == name), None)
-        quality = self._quality(context, environment, name)
         metric, baseline, live_since = self._champion(context, name, champion)
+        if local is not None:
+            live_since = local.changed_at
+        quality = self._quality(context, environment, name, champion, live_since)
         health, message = self._health(context, environment, name, champion, alerts)
         if deployment is not None and deployment.frozen and health != "alert":
             health, message = "frozen", f"promotion is frozen after a rollback; `holdfast resume {name}`"
+        if local is not None:
+            by = local.changed_by or "somebody"
+            health, message = (
+                "frozen",
+                f"{by} rolled back without the server, which will adopt it when it is back",
+            )
         elif health == "ok" and rollout is not None:
             health, message = "rollout", f"version {rollout.candidate} is being rolled out ({rollout.state})"
         elif health in ("ok", "not deployed") and job is not None:
@@ -134,9 +147,9 @@ class OverviewService:
             champion=champion,
             live_since_at=live_since,
             revision=deployment.revision.number if deployment else None,
-            variants=deployment.revision.variants if deployment else (),
-            warm=deployment.revision.warm if deployment else (),
-            frozen=deployment.frozen if deployment else False,
+            variants=variants,
+            warm=local.warm if local else deployment.revision.warm if deployment else (),
+            frozen=local is not None or (deployment.frozen if deployment else False),
             metric=metric,
             quality=quality[0],
             baseline=baseline,
@@ -149,12 +162,24 @@ class OverviewService:
             active=declaration.active,
         )
 
-    def _quality(self, context: Context, environment: str, name: str) -> tuple[float | None, int, int]:
-        """Metric, labels and rows of the last seven days; the metric is weighted by labels."""
+    def _quality(
+        self,
+        context: Context,
+        environment: str,
+        name: str,
+        champion: int | None,
+        live_since: Micros | None,
+    ) -> tuple[float | None, int, int]:
+        """Metric and labels of the champion since it is live, and rows of all, in the last seven days.
+
+        Days on which another version answered most do not count for it; the metric is weighted by labels.
+        """
         since = self._clock.now() - _RECENT_US
         points = self._monitoring.quality(context, ModelHealthRequest(name, environment))
         recent = [point for point in points if point.day_at >= since]
-        labelled = [point for point in recent if point.labelled and point.value is not None]
+        first_day = (live_since or 0) // DAY_US * DAY_US
+        own = [point for point in recent if point.version == champion and point.day_at >= first_day]
+        labelled = [point for point in own if point.labelled and point.value is not None]
         count = sum(point.labelled for point in labelled)
         total = sum((point.value or 0.0) * point.labelled for point in labelled)
         return (total / count if count else None), count, sum(point.rows for point in recent)
@@ -183,7 +208,10 @@ class OverviewService:
             return "alert", alerts[0].message
         checks = self._latest_checks(context, environment, name, champion)
         if not checks:
-            return "insufficient data", "no check has run yet"
+            return (
+                "insufficient data",
+                f"no check of version {champion} has run yet; `hf.monitor(every=…)` sets how often",
+            )
         unsure = [check for check in checks if check.state == "insufficient data"]
         if unsure:
             return "insufficient data", f"{unsure[0].kind}: {unsure[0].message}"

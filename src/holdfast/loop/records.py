@@ -114,21 +114,26 @@ class AbortRequest(msgspec.Struct, frozen=True):
 
 
 class RollbackRequest(msgspec.Struct, frozen=True):
-    """Put a warm version back; the last champion by default."""
+    """Put a warm version back; the last champion by default. `environment` must be the model's, where it is given."""
 
     name: str
     to: int | None = None
     reason: str = ""
+    environment: str | None = None
 
 
 class RollbackResult(msgspec.Struct, frozen=True):
-    """What a rollback did: the version that left, the one that serves, and the decision that says so."""
+    """What a rollback did: the version that left, the one that serves, and the decision that says so.
+
+    `ended_candidate` is the candidate of a rollout that was under way and ended with it.
+    """
 
     name: str
     from_version: int
     to_version: int
     revision: int
     decision: Decision
+    ended_candidate: int | None = None
 
 
 class ResumeRequest(msgspec.Struct, frozen=True):

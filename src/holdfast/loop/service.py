@@ -146,7 +146,7 @@ class LoopService:
     def rollback(self, context: Context, request: RollbackRequest) -> RollbackResult:
         declaration = self.declaration(context, request.name)
         reason = request.reason or f"{context.actor.name} rolled it back"
-        environment = declaration.spec.environment
+        environment = request.environment or declaration.spec.environment
 
         def change(transaction: Transaction) -> tuple[int, int]:
             deployment = self._deployments.require(transaction, context, environment, request.name)
@@ -156,11 +156,14 @@ class LoopService:
             self._actions.roll_back(transaction, context, deployment, target, why, self._clock.now())
             return left, target
 
+        with self._ledger.read() as reader:
+            rollout = self._rollouts.open_rollout(reader, context, environment, request.name)
         left, target = self._ledger.write(change)
         decision = self._publish(context, declaration)
         with self._ledger.read() as reader:
             deployment = self._deployments.require(reader, context, environment, request.name)
-        return RollbackResult(request.name, left, target, deployment.revision.number, decision)
+        ended = rollout.candidate if rollout else None
+        return RollbackResult(request.name, left, target, deployment.revision.number, decision, ended)
 
     @operation("POST", "/models/{name}/resume", "Let the loop promote by itself again after a rollback.")
     def resume(self, context: Context, request: ResumeRequest) -> Decision:

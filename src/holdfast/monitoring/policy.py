@@ -40,10 +40,13 @@ def evaluate(
     windows: Sequence[Window],
     now: Micros,
     variation: ReferenceVariation | None = None,
+    answered_by_all: int | None = None,
 ) -> list[Outcome]:
     """Every check of one version over the window that ends now.
 
     `windows` are those of the version, and of version 0 for what was rejected; older ones may be among them.
+    `answered_by_all` counts the requests that all versions answered meanwhile: what was rejected was rejected
+    before a version was chosen, so it is a share of all requests (default: those of the windows given).
     `variation` is what `reference_variation` learnt of the baseline; it is computed when it is not given.
     """
     if variation is None:
@@ -55,7 +58,7 @@ def evaluate(
     return [
         _input_drift(policy, baseline, answered, span, variation),
         _prediction_drift(policy, baseline, answered, span, variation),
-        _data_quality(policy, baseline, inside, span),
+        _data_quality(policy, baseline, inside, span, answered_by_all),
         _performance(policy, baseline, [window for window in windows if window.day_at < until_at], now),
     ]
 
@@ -91,10 +94,15 @@ def _prediction_drift(
 
 
 def _data_quality(
-    policy: MonitorPolicy, baseline: Baseline, windows: Sequence[Window], span: tuple[Micros, Micros]
+    policy: MonitorPolicy,
+    baseline: Baseline,
+    windows: Sequence[Window],
+    span: tuple[Micros, Micros],
+    answered_by_all: int | None,
 ) -> Outcome:
     current = _merged([window.inputs for window in windows], baseline.inputs)
-    requests = sum(window.requests for window in windows)
+    own = sum(window.requests for window in windows)
+    requests = own if answered_by_all is None else answered_by_all
     rejected = sum(sum(window.rejected.values()) for window in windows)
     findings = find_faults(policy, baseline.inputs, current, requests, rejected)
     return _outcome("data quality", findings, span, current.row_count, "findings")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from holdfast.base.clock import DAY_US, Micros
+from holdfast.base.clock import DAY_US, Micros, format_time
 from holdfast.profiles.records import Profile
 
 CheckKind = Literal["input drift", "prediction drift", "data quality", "performance"]
@@ -89,6 +89,13 @@ class Alert(msgspec.Struct, frozen=True):
     @property
     def urn(self) -> str:
         return f"monitoring/alert/{self.number}"
+
+    @property
+    def told(self) -> str:
+        """The message, with the day it was said where that is not the day on which the alert opened."""
+        if self.last_seen_at // DAY_US == self.opened_at // DAY_US:
+            return self.message
+        return f"on {format_time(self.last_seen_at)[:10]}: {self.message}"
 
 
 class QualityPoint(msgspec.Struct, frozen=True):

@@ -203,20 +203,23 @@ class MonitoringService:
         Days before that of `since_at` do not count: a version that came back after a rollback is not judged by
         what it did months ago. A second call for the same moment returns the checks of the first and changes nothing.
         """
-        from holdfast.monitoring.policy import evaluate
+        from holdfast.monitoring.policy import evaluate, window_bounds
 
         with self._ledger.read() as reader:
             windows = store.list_windows(
                 reader, context.project, environment, model, now - _LOOKBACK_US - policy.window_us, now
             )
         first_day = since_at // DAY_US * DAY_US
-        mine = [
-            window
-            for window in windows
-            if window.day_at >= first_day and (window.version == version or window.rejected)
-        ]
+        present = [window for window in windows if window.day_at >= first_day]
+        mine = [window for window in present if window.version == version or window.rejected]
+        from_at, until_at = window_bounds(policy, now)
         outcomes = evaluate(
-            policy, baseline, mine, now, self._variation((context.project, model, version), baseline, policy)
+            policy,
+            baseline,
+            mine,
+            now,
+            self._variation((context.project, model, version), baseline, policy),
+            sum(window.requests for window in present if from_at <= window.day_at < until_at),
         )
 
         def record(transaction: Transaction) -> list[Check]:

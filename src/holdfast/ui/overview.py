@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
-from holdfast.base.clock import Micros
+from holdfast.base.clock import DAY_US, Micros
 from holdfast.base.context import Context
 from holdfast.base.jobs import Job
 from holdfast.loop.overview import ModelStatus, StatusRequest
@@ -97,7 +97,12 @@ def line(
 ) -> ModelLine:
     """What the overview, and the head of a model's page, say of one model."""
     points = services.monitoring.quality(context, ModelHealthRequest(status.name, status.environment))
-    value, labelled, _ = recent(points)
+    own = [
+        point
+        for point in points
+        if point.version == status.champion and point.day_at >= (status.live_since_at or 0) // DAY_US * DAY_US
+    ]
+    value, labelled, _ = recent(own)
     baseline = held_out_level(services, context, status)
     return ModelLine(
         status=status,

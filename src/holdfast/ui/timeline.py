@@ -61,7 +61,7 @@ def _of_alert(alert: Alert, named: bool) -> Event:
         who="monitoring",
         by="system",
         status=alert.state,
-        summary=alert.message,
+        summary=alert.told,
         evidence=tuple(told),
         url=urls.alert(alert.number),
     )

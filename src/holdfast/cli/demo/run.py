@@ -76,6 +76,7 @@ def _play(scene: Scene, processes: Processes, seed: int, watch: Watch) -> facts.
     watch.console.print(f"[bold]holdfast demo[/] · {scene.note}", highlight=False)
     watch.step("starting the server and the serving process")
     processes.start()
+    watch.console.print(f"watch it live at {processes.server_url}", highlight=False)
     watch.step("training the first version")
     _go_live(scene, processes)
     began = time.monotonic()

@@ -104,7 +104,7 @@ class Watch:
 
 def line_of_alert(alert: Alert) -> Text:
     """`2011-07-14  ▲ alert  input drift: temp is drifting…`"""
-    return _line(alert.opened_at, "alert", f"{alert.kind}: {alert.message}")
+    return _line(alert.opened_at, "alert", f"{alert.kind}: {alert.told}")
 
 
 def line_of_decision(decision: Decision) -> Text:
