@@ -6,7 +6,7 @@ from the real policies over the windows that are written here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,30 +14,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from holdfast.base import audit, bundle, events, jobs, lineage
+from holdfast.base import bundle
 from holdfast.base.blobs import Blobs
 from holdfast.base.clock import DAY_US, HOUR_US, SimulatedClock
 from holdfast.base.context import Actor, Context
 from holdfast.base.encoding import to_json, to_msgpack
 from holdfast.base.home import Home
-from holdfast.base.jobs import JobService
 from holdfast.base.ledger import SqliteLedger
-from holdfast.data import store as data_store
 from holdfast.data.records import Contract, DatasetDraft, Part, TableSpec
-from holdfast.data.service import DataService
-from holdfast.features import store as features_store
 from holdfast.features.records import FeatureViewSpec
-from holdfast.features.service import FeatureService
-from holdfast.loop import store as loop_store
 from holdfast.loop.actions import Actions, Why, evidence_of
-from holdfast.loop.controller import Controller
 from holdfast.loop.records import DeclareRequest, LoopSpec
-from holdfast.loop.service import LoopService
 from holdfast.monitoring import store as monitoring_store
 from holdfast.monitoring.records import LossSums, Window
-from holdfast.monitoring.service import MonitoringService
 from holdfast.profiles.build import build_profile
-from holdfast.registry import store as registry_store
 from holdfast.registry.baseline import Baseline, build_baseline
 from holdfast.registry.records import (
     GateSpec,
@@ -47,15 +37,8 @@ from holdfast.registry.records import (
     SignatureColumn,
     VersionDraft,
 )
-from holdfast.registry.service import RegistryService
-from holdfast.rollout import store as rollout_store
-from holdfast.rollout.service import RolloutService
-from holdfast.serving import store as serving_store
-from holdfast.serving.log import PredictionLog
-from holdfast.serving.service import DeploymentService
-from holdfast.tracking import store as tracking_store
+from holdfast.server.compose import MIGRATIONS, compose
 from holdfast.tracking.records import Artifact, CodeSnapshot, EnvironmentSnapshot, RunResult
-from holdfast.tracking.service import TrackingService
 from holdfast.training.records import ModelSpec
 from holdfast.ui.services import PageServices
 from tests.ui.draws import Subject, answers, contract_of, gates, log_losses, other_metrics, sums
@@ -65,20 +48,6 @@ MARA = Context(Actor("mara"))
 LOOP = ADA.as_loop()
 ENVIRONMENT = "production"
 
-_MIGRATIONS = (
-    *events.MIGRATIONS,
-    *lineage.MIGRATIONS,
-    *audit.MIGRATIONS,
-    *jobs.MIGRATIONS,
-    *tracking_store.MIGRATIONS,
-    *data_store.MIGRATIONS,
-    *features_store.MIGRATIONS,
-    *registry_store.MIGRATIONS,
-    *rollout_store.MIGRATIONS,
-    *serving_store.MIGRATIONS,
-    *monitoring_store.MIGRATIONS,
-    *loop_store.MIGRATIONS,
-)
 _PACKAGES = {
     "numpy": "2.4.0", "polars": "2.1.0", "scikit-learn": "1.9.0", "scipy": "1.17.0", "skops": "0.16.0",
     "onnxruntime": "1.31.0", "msgspec": "0.22.0", "starlette": "1.10.0", "granian": "2.8.7", "lmdb": "3.0.0",
@@ -343,22 +312,12 @@ def build(folder: Path, start_at: int) -> World:
     """Services over a fresh home."""
     home = Home(folder)
     home.prepare()
-    clock, rng = SimulatedClock(start_at), Random(11)
-    ledger, blobs = SqliteLedger(folder / "ledger.db", _MIGRATIONS), Blobs(home.blobs)
-    log, job_service = PredictionLog(home), JobService(ledger, clock)
-    registry, features = RegistryService(ledger, blobs, clock), FeatureService(ledger)
-    rollouts = RolloutService(ledger, clock)
-    deployments = DeploymentService(ledger, blobs, clock, home, registry, features, rng)
-    monitoring = MonitoringService(ledger, blobs, clock, registry, log)
-    actions = Actions(registry, rollouts, deployments)
-    controller = Controller(ledger, clock, registry, rollouts, deployments, log, monitoring, actions, rng)
-    loop = LoopService(
-        ledger, blobs, clock, job_service, registry, rollouts, deployments, actions, controller, rng, lambda: None
-    )  # fmt: skip
-    services = PageServices(
-        clock, job_service, TrackingService(ledger), DataService(ledger), features, registry, rollouts, deployments,
-        monitoring, loop, ledger,
-    )  # fmt: skip
+    clock = SimulatedClock(start_at)
+    ledger, blobs = SqliteLedger(folder / "ledger.db", MIGRATIONS), Blobs(home.blobs)
+    composed = compose(home, ledger, clock, settle=lambda: True, wake=lambda: None, rng=Random(11))
+    actions = Actions(composed.registry, composed.rollouts, composed.deployments)
+    # The replay of the log is another room's; these pages are tested with and without a line of its making.
+    services = replace(composed.pages(clock, ledger), counterfactual=None)
     return World(services, ledger, blobs, clock, actions, start_at, np.random.default_rng(5), Random(3))
 
 

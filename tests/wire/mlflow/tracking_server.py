@@ -23,9 +23,18 @@ class Raw:
         self.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
 
     def send(self, method, path, body=None, headers=None):
-        """Status and bytes of the answer."""
-        self.connection.request(method, path, body, headers or {})
-        answer = self.connection.getresponse()
+        """Status and bytes of the answer.
+
+        A server that refuses a request before it has read the body closes the connection afterwards, which the
+        next request may find out only when it writes.
+        """
+        try:
+            self.connection.request(method, path, body, headers or {})
+            answer = self.connection.getresponse()
+        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+            self.connection.close()
+            self.connection.request(method, path, body, headers or {})
+            answer = self.connection.getresponse()
         return answer.status, answer.read()
 
     def call(self, method, path, body=None, prefix="/api/2.0/mlflow"):
