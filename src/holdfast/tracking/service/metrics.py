@@ -12,9 +12,10 @@ from holdfast.base.context import Context
 from holdfast.base.errors import InvalidError
 from holdfast.base.ledger.protocol import Ledger, Reader
 from holdfast.tracking.records import MetricPoint
-from holdfast.tracking.service.runs import head_in
+from holdfast.tracking.service.run_access import head_in
 from holdfast.tracking.store import metrics as store
-from holdfast.tracking.store.search import Mark, read_mark, write_mark
+from holdfast.tracking.store import runs as run_store
+from holdfast.tracking.store.paging import Mark, read_mark, write_mark
 
 if TYPE_CHECKING:
     from holdfast.tracking.packing import Columns
@@ -95,7 +96,7 @@ class MetricService:
             found = {
                 run_id: self._read(reader, context, run_id, key)
                 for run_id in run_ids
-                if store_has(reader, context, run_id)
+                if run_store.head(reader, context.project, run_id) is not None
             }
         return _thinned(found, key, most, steps)
 
@@ -107,19 +108,12 @@ class MetricService:
 
     def _curve(self, context: Context, run_id: str, key: str, limit: int, page: str | None) -> Curve | None:
         with self._ledger.read() as reader:
-            if not store_has(reader, context, run_id):
+            if run_store.head(reader, context.project, run_id) is None:
                 return None
         return self.history(context, run_id, key, limit=limit, page=page)
 
     def _read(self, reader: Reader, context: Context, run_id: str, key: str) -> Columns:
         return store.history(reader, head_in(reader, context, run_id).number, key)
-
-
-def store_has(reader: Reader, context: Context, run_id: str) -> bool:
-    """Whether there is a run of this id."""
-    from holdfast.tracking.store import runs
-
-    return runs.head(reader, context.project, run_id) is not None
 
 
 def _place(found: Columns, mark: Mark) -> int:
