@@ -17,7 +17,8 @@ from holdfast.tracking.filter import Grammar, Order, parse, parse_order
 from holdfast.tracking.records import Experiment, View
 from holdfast.tracking.store import experiments as store
 from holdfast.tracking.store import runs as run_store
-from holdfast.tracking.store import search
+from holdfast.tracking.store.experiment_search import search_experiments
+from holdfast.tracking.store.paging import fingerprint
 
 GRAMMAR = Grammar(
     kinds=frozenset({"tag", "attribute"}),
@@ -105,11 +106,9 @@ class ExperimentService:
         orders = [parse_order(text, GRAMMAR) for text in order_by] or [
             Order("attribute", "creation_time", False)
         ]
-        asked = search.fingerprint(condition, order_by, view)
+        asked = fingerprint(condition, order_by, view)
         with self._ledger.read() as reader:
-            rows, mark = search.search_experiments(
-                reader, context.project, parsed, orders, view, limit, page, asked
-            )
+            rows, mark = search_experiments(reader, context.project, parsed, orders, view, limit, page, asked)
         return ExperimentPage(tuple(rows), mark)
 
     def rename(self, context: Context, experiment_id: str, name: str) -> None:

@@ -15,7 +15,7 @@ from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.tracking import policy
 from holdfast.tracking.errors import ParameterChangedError
-from holdfast.tracking.filter import parse
+from holdfast.tracking.filter import parse, parse_order
 from holdfast.tracking.ids import new_run_id
 from holdfast.tracking.records import LoggedModel, ModelStatus
 from holdfast.tracking.service import experiments as experiment_verbs
@@ -23,6 +23,7 @@ from holdfast.tracking.service.experiments import ExperimentService
 from holdfast.tracking.store import logged_models as store
 from holdfast.tracking.store import model_search, search
 from holdfast.tracking.store.model_search import Dataset, ModelOrder
+from holdfast.tracking.store.paging import fingerprint
 
 T = TypeVar("T")
 
@@ -176,7 +177,7 @@ class LoggedModelService:
         if len(datasets) > _DATASETS_MOST:
             raise InvalidError(f"at most {_DATASETS_MOST} datasets are taken")
         parsed = parse(condition, model_search.MODELS)
-        asked = search.fingerprint(condition, sorted(experiment_ids), list(datasets), list(orders))
+        asked = fingerprint(condition, sorted(experiment_ids), list(datasets), list(orders))
         with self._ledger.read() as reader:
             numbers = search.experiment_numbers(
                 reader, context.project, [experiment_verbs.parse_id(item) for item in experiment_ids]
@@ -201,3 +202,12 @@ def _model_in(reader: Reader, context: Context, model_id: str) -> LoggedModel:
 
 def _not_found(model_id: str) -> NotFoundError:
     return NotFoundError(f"Logged model with ID {model_id[:100]!r} not found")
+
+
+def model_order(field: str, ascending: bool, dataset: Dataset | None = None) -> ModelOrder:
+    """A key to sort models by, e.g. `metrics.accuracy`, perhaps on one dataset.
+
+    Raises:
+        InvalidError: there is no such field.
+    """
+    return ModelOrder(parse_order(f"{field} {'ASC' if ascending else 'DESC'}", model_search.MODELS), dataset)

@@ -12,12 +12,16 @@ from holdfast.base.context import Context
 from holdfast.base.errors import InvalidError
 from holdfast.base.ledger.protocol import Ledger, Reader
 from holdfast.tracking.records import MetricPoint
-from holdfast.tracking.service.runs import head_in
+from holdfast.tracking.service.run_access import head_in
 from holdfast.tracking.store import metrics as store
-from holdfast.tracking.store.search import Mark, read_mark, write_mark
+from holdfast.tracking.store import runs as run_store
+from holdfast.tracking.store.paging import Mark, read_mark, write_mark
 
 if TYPE_CHECKING:
-    from holdfast.tracking.packing import Columns
+    import numpy as np
+    import numpy.typing as npt
+
+    from holdfast.tracking.packing import Columns, Integers
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -95,7 +99,7 @@ class MetricService:
             found = {
                 run_id: self._read(reader, context, run_id, key)
                 for run_id in run_ids
-                if store_has(reader, context, run_id)
+                if run_store.head(reader, context.project, run_id) is not None
             }
         return _thinned(found, key, most, steps)
 
@@ -107,19 +111,12 @@ class MetricService:
 
     def _curve(self, context: Context, run_id: str, key: str, limit: int, page: str | None) -> Curve | None:
         with self._ledger.read() as reader:
-            if not store_has(reader, context, run_id):
+            if run_store.head(reader, context.project, run_id) is None:
                 return None
         return self.history(context, run_id, key, limit=limit, page=page)
 
     def _read(self, reader: Reader, context: Context, run_id: str, key: str) -> Columns:
         return store.history(reader, head_in(reader, context, run_id).number, key)
-
-
-def store_has(reader: Reader, context: Context, run_id: str) -> bool:
-    """Whether there is a run of this id."""
-    from holdfast.tracking.store import runs
-
-    return runs.head(reader, context.project, run_id) is not None
 
 
 def _place(found: Columns, mark: Mark) -> int:
@@ -143,21 +140,39 @@ def _thinned(found: dict[str, Columns], key: str, most: int, steps: tuple[int, i
     import numpy as np
 
     if steps is not None:
-        kept = {run_id: (column[0] >= steps[0]) & (column[0] <= steps[1]) for run_id, column in found.items()}
-        found = {
-            run_id: (column[0][kept[run_id]], column[1][kept[run_id]], column[2][kept[run_id]])
-            for run_id, column in found.items()
-        }
-    every = np.unique(np.concatenate([column[0] for column in found.values()] or [np.empty(0, np.int64)]))
+        found = {run_id: _between(column, steps) for run_id, column in found.items()}
+    # Steps are sorted within a run, so that no million of them need to be sorted or looked up.
+    own = [column[0][_firsts(column[0])] for column in found.values() if len(column[0])]
+    if not own:
+        return []
+    every = own[0] if len(own) == 1 else np.unique(np.concatenate(own))
     if len(every) > most:
-        chosen = every[np.unique(np.linspace(0, len(every) - 1, most).astype(np.int64))]
-        ends = [column[0][[0, -1]] for column in found.values() if len(column[0])]
-        every = np.union1d(chosen, np.concatenate(ends))
+        spread = every[np.linspace(0, len(every) - 1, most).astype(np.int64)]
+        every = np.unique(np.concatenate([spread, *(part[[0, -1]] for part in own)]))
     curves = []
     for run_id, column in found.items():
-        mask = np.isin(column[0], every)
-        curves.append(_curve(run_id, key, (column[0][mask], column[1][mask], column[2][mask]), None))
+        first, last = np.searchsorted(column[0], every), np.searchsorted(column[0], every, side="right")
+        ranges = [np.arange(start, stop) for start, stop in zip(first, last, strict=True) if stop > start]
+        if ranges:
+            at = np.concatenate(ranges)
+            curves.append(_curve(run_id, key, (column[0][at], column[1][at], column[2][at]), None))
     return curves
+
+
+def _between(found: Columns, steps: tuple[int, int]) -> Columns:
+    import numpy as np
+
+    first, last = np.searchsorted(found[0], steps[0]), np.searchsorted(found[0], steps[1], side="right")
+    return found[0][first:last], found[1][first:last], found[2][first:last]
+
+
+def _firsts(steps: Integers) -> npt.NDArray[np.bool_]:
+    """Where a step comes for the first time, among sorted ones."""
+    import numpy as np
+
+    kept = np.ones(len(steps), dtype=bool)
+    np.not_equal(steps[1:], steps[:-1], out=kept[1:])
+    return kept
 
 
 def _outline(found: Columns, most: int) -> Columns:
@@ -168,7 +183,9 @@ def _outline(found: Columns, most: int) -> Columns:
         return found
     stretches = max(1, most // 2)
     edges = np.linspace(0, len(steps), stretches + 1).astype(np.int64)
-    comparable = np.where(np.isnan(values), 0.0, values)
+    comparable = (
+        np.nan_to_num(values, nan=0.0, posinf=None, neginf=None) if np.isnan(values).any() else values
+    )
     chosen = {0, len(steps) - 1}
     for start, stop in pairwise(edges.tolist()):
         part = comparable[start:stop]

@@ -13,7 +13,7 @@ from holdfast.base import events, lineage, urn
 from holdfast.base.clock import Clock, Micros
 from holdfast.base.context import Context
 from holdfast.base.errors import InvalidError, NotFoundError
-from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
+from holdfast.base.ledger.protocol import Ledger, Transaction
 from holdfast.tracking import policy
 from holdfast.tracking.errors import NotActiveError, ParameterChangedError
 from holdfast.tracking.filter import parse, parse_order
@@ -30,11 +30,13 @@ from holdfast.tracking.records import (
 )
 from holdfast.tracking.service import experiments as experiment_verbs
 from holdfast.tracking.service.experiments import ExperimentService
+from holdfast.tracking.service.run_access import artifact_root, head_in
 from holdfast.tracking.store import inputs as input_store
 from holdfast.tracking.store import logged_models as model_store
 from holdfast.tracking.store import metrics as metric_store
 from holdfast.tracking.store import runs as store
 from holdfast.tracking.store import search
+from holdfast.tracking.store.paging import fingerprint
 
 T = TypeVar("T")
 
@@ -307,7 +309,7 @@ class RunService:
         orders = [parse_order(text, search.RUNS) for text in order_by]
         if len({(order.kind, order.key) for order in orders}) < len(orders):
             raise InvalidError(f"`order_by` contains duplicate fields: {list(order_by)}")
-        asked = search.fingerprint(condition, order_by, view, sorted(experiment_ids))
+        asked = fingerprint(condition, order_by, view, sorted(experiment_ids))
         with self._ledger.read() as reader:
             numbers = search.experiment_numbers(
                 reader, context.project, [experiment_verbs.parse_id(item) for item in experiment_ids]
@@ -350,19 +352,6 @@ class RunService:
             return change(transaction, head)
 
         return self._ledger.submit(checked)
-
-
-def head_in(reader: Reader, context: Context, run_id: str) -> RunHead:
-    """What logging needs to know of a run; `NotFoundError` when there is none."""
-    found = store.head(reader, context.project, run_id)
-    if found is None:
-        raise NotFoundError(f"Run with id={run_id[:100]} not found")
-    return found
-
-
-def artifact_root(location: str, run_id: str) -> str:
-    """Where the artifacts of a run of an experiment go."""
-    return f"{location}/{run_id}/artifacts"
 
 
 def _agreed_name(name: str, tag: str) -> str:

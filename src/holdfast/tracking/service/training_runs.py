@@ -21,7 +21,7 @@ from holdfast.tracking.records import (
     RunResult,
 )
 from holdfast.tracking.service.experiments import make_default
-from holdfast.tracking.service.runs import artifact_root, head_in
+from holdfast.tracking.service.run_access import artifact_root, head_in
 from holdfast.tracking.store import artifacts as artifact_store
 from holdfast.tracking.store import experiments as experiment_store
 from holdfast.tracking.store import metrics as metric_store

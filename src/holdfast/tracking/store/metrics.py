@@ -17,7 +17,7 @@ from holdfast.tracking.records import LatestMetric
 if TYPE_CHECKING:
     from holdfast.tracking.packing import Columns
 
-BLOCK_POINTS = 4096
+BLOCK_POINTS = 16_384
 # A tail becomes blocks at so many rows or points. It is looked at only now and then, as counting costs as well.
 _TAIL_ROWS = 512
 _TAIL_POINTS = 65_536
@@ -135,6 +135,8 @@ def history(reader: Reader, run_number: int, key: str) -> Columns:
     ]
     parts.append(columns(point for point in _tail(reader, run_number) if point[0] == key))
     steps, times, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if (steps[1:] > steps[:-1]).all():
+        return steps, times, values
     later = (steps[1:] > steps[:-1]) | ((steps[1:] == steps[:-1]) & (times[1:] > times[:-1]))
     if later.all():
         return steps, times, values

@@ -12,16 +12,8 @@ from holdfast.base.ledger.protocol import Dialect, Reader
 from holdfast.tracking.filter import And, Comparison, Condition, Grammar, Order
 from holdfast.tracking.records import LoggedModel
 from holdfast.tracking.store import logged_models
-from holdfast.tracking.store.search import (
-    Key,
-    Mark,
-    Sql,
-    behind,
-    compare_text,
-    compare_time,
-    read_mark,
-    write_mark,
-)
+from holdfast.tracking.store.compare import Sql, compare_text, compare_time
+from holdfast.tracking.store.paging import Key, Mark, behind, read_mark, write_mark
 
 _COLUMNS = {
     "name": "m.name",

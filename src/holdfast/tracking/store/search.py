@@ -7,21 +7,17 @@ then those that have none.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from holdfast.base.errors import InvalidError
 from holdfast.base.ledger.protocol import Dialect, Reader
-from holdfast.tracking.filter import And, Comparison, Condition, Grammar, Order, Value
-from holdfast.tracking.records import Experiment
+from holdfast.tracking.filter import NUMERIC, PRESENCE, And, Comparison, Condition, Grammar, Order
 from holdfast.tracking.store import experiments
+from holdfast.tracking.store.compare import Sql, compare_text, compare_time, real
+from holdfast.tracking.store.paging import Key, Mark, bad_mark, behind, read_mark, write_mark
 from holdfast.tracking.store.runs import HEAD_CHARACTERS
-
-Sql = tuple[str, list[Any]]
 
 _RUN_COLUMNS = {
     "run_id": "run.run_id",
@@ -41,25 +37,9 @@ RUNS = Grammar(
     },
     numbers=frozenset({"start_time", "end_time"}),
 )
-_MILLISECOND_US = 1000
-# What a double holds exactly, and more microseconds than there will be.
-_TIME_MOST = float(2**62)
-
-
-class Key(msgspec.Struct, frozen=True):
-    """One term of an order: `column` in the row, its SQL, and its direction."""
-
-    column: str
-    sql: str
-    ascending: bool
-
-
-class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page ended: the phase of the search, the values of its keys, and what was asked."""
-
-    phase: int
-    values: tuple[float | int | str | None, ...]
-    asked: str
+# So many runs are collected and sorted rather than met on a walk.
+_FEW_MOST = 2000
+_COLLECTED = -1
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -87,11 +67,15 @@ def search_runs(
     if not experiment_numbers:
         return Page((), None)
     after = None if mark is None else read_mark(mark, asked)
-    phases = _phases(condition, orders)
-    if after is not None and after.phase >= len(phases):
-        raise _bad_mark()
+    few = _few(reader, experiment_numbers, condition)
+    # A page goes on in the way the one before was found, so that its keys mean the same.
+    walked = few is None if after is None else after.phase >= 0
+    phases = _phases(condition, orders) if walked else [_Phase(condition, orders, None, None, few)]
+    first = 0 if walked else _COLLECTED
+    if after is not None and after.phase - first >= len(phases):
+        raise bad_mark()
     found: list[tuple[int, Any]] = []
-    for number, phase in enumerate(phases):
+    for number, phase in enumerate(phases, first):
         if after is not None and number < after.phase:
             continue
         bound = after.values if after is not None and number == after.phase else None
@@ -103,7 +87,7 @@ def search_runs(
     if len(found) <= limit:
         return Page(tuple(row["number"] for _, row in page), None)
     last_phase, last = page[-1]
-    values = tuple(last[key.column] for key in phases[last_phase].keys)
+    values = tuple(last[key.column] for key in phases[last_phase - first].keys)
     return Page(tuple(row["number"] for _, row in page), write_mark(Mark(last_phase, values, asked)))
 
 
@@ -111,9 +95,15 @@ class _Phase:
     """One part of a search: a walk over `run`, perhaps led by the index of a metric."""
 
     def __init__(
-        self, condition: Condition | None, orders: Sequence[Order], lead: Order | None, nan: int | None
+        self,
+        condition: Condition | None,
+        orders: Sequence[Order],
+        lead: Order | None,
+        nan: int | None,
+        few: Sequence[int] | None = None,
     ) -> None:
         self._condition = condition
+        self._few = few
         self._lead = lead
         self._nan = nan
         self._joins: list[str] = []
@@ -149,6 +139,10 @@ class _Phase:
 
     def _source(self, numbers: Sequence[int]) -> tuple[list[str], list[Any]]:
         among = "= ?" if len(numbers) == 1 else f"IN ({', '.join('?' * len(numbers))})"
+        if self._few is not None:
+            # The plus keeps the index of experiments out of it: a few runs are found by their numbers.
+            marks = ", ".join("?" * len(self._few)) or "NULL"
+            return [f"+run.experiment_number {among}", f"run.number IN ({marks})"], [*numbers, *self._few]
         if self._lead is None:
             return [f"run.experiment_number {among}"], list(numbers)
         if self._nan is None:
@@ -181,114 +175,55 @@ class _Phase:
         ]
 
 
+def _few(reader: Reader, experiment_numbers: Sequence[int], condition: Condition | None) -> list[int] | None:
+    """The runs that fulfil one of the comparisons that all must fulfil, when an index says that they are few.
+
+    Walking an order and testing each run is fast when many match, and slow when hardly any does. The index knows
+    which it is, at the price of reading a few thousand entries at most.
+    """
+    for comparison in _conjuncts(condition):
+        source = _indexed(comparison, experiment_numbers)
+        if source is None:
+            continue
+        sql, values = source
+        row = reader.one(f"SELECT count(*) AS n FROM ({sql} LIMIT ?) x", [*values, _FEW_MOST + 1])
+        if row is not None and row["n"] <= _FEW_MOST:
+            return [found["run_number"] for found in reader.query(sql, values)]
+    return None
+
+
+def _indexed(comparison: Comparison, experiment_numbers: Sequence[int]) -> Sql | None:
+    """The runs of a comparison as an index finds them, or None where none does."""
+    if comparison.operator in (*PRESENCE, "!="):
+        return None
+    if comparison.kind == "metric":
+        marks = ", ".join("?" * len(experiment_numbers))
+        sql = f"SELECT run_number FROM latest WHERE experiment_number IN ({marks}) AND key = ? AND is_nan = 0"
+        return f"{sql} AND value {comparison.operator} ?", [
+            *experiment_numbers,
+            comparison.key,
+            real(comparison.value),
+        ]
+    if comparison.kind in ("parameter", "tag") and comparison.operator == "=":
+        table = "run_parameter" if comparison.kind == "parameter" else "run_tag"
+        value = str(comparison.value)
+        return f"SELECT run_number FROM {table} WHERE key = ? AND head = ? AND value = ?", [
+            comparison.key,
+            value[:HEAD_CHARACTERS],
+            value,
+        ]
+    return None
+
+
 def _phases(condition: Condition | None, orders: Sequence[Order]) -> list[_Phase]:
     lead = orders[0] if orders and orders[0].kind == "metric" else None
     if lead is None:
         return [_Phase(condition, orders, None, None)]
     first = _Phase(condition, orders, lead, 0)
-    if any(_is_about(part, lead) and part.operator != "IS NULL" for part in _conjuncts(condition)):
+    if any(_is_about(part, lead) and part.operator in NUMERIC for part in _conjuncts(condition)):
         # A comparison that all must fulfil leaves no run without a number there.
         return [first]
     return [first, _Phase(condition, orders, lead, 1), _Phase(condition, orders, lead, None)]
-
-
-_EXPERIMENT_COLUMNS = {
-    "name": "experiment.name",
-    "experiment_id": "CAST(experiment.experiment_id AS TEXT)",
-    "creation_time": "experiment.created_at",
-    "last_update_time": "experiment.updated_at",
-}
-
-
-def search_experiments(
-    reader: Reader,
-    project: str,
-    condition: Condition | None,
-    orders: Sequence[Order],
-    view: str,
-    limit: int,
-    mark: str | None,
-    asked: str,
-) -> tuple[list[Experiment], str | None]:
-    """One page of experiments, and the mark of the next one."""
-    for order in orders:
-        if order.kind != "attribute":
-            raise InvalidError(
-                "experiments are ordered by name, experiment_id, creation_time or last_update_time"
-            )
-    # Ids are compared as texts in a condition, and are numbers when they are sorted.
-    sort = {**_EXPERIMENT_COLUMNS, "experiment_id": "experiment.experiment_id"}
-    keys = [Key(f"k{number}", sort[order.key], order.ascending) for number, order in enumerate(orders)]
-    keys.append(Key("k_id", "experiment.experiment_id", True))
-    sql, values = ["project = ?"], [project]
-    if view != "all":
-        sql.append("lifecycle = ?")
-        values.append(view)
-    if condition is not None:
-        compiled, more = _compile_experiments(condition, reader.dialect)
-        sql.append(compiled)
-        values.extend(more)
-    if mark is not None:
-        compiled, more = behind(keys, read_mark(mark, asked).values)
-        sql.append(compiled)
-        values.extend(more)
-    order_sql = ", ".join(f"{key.sql}{'' if key.ascending else ' DESC'}" for key in keys)
-    found = experiments.search(
-        reader, f"{' AND '.join(sql)} ORDER BY {order_sql} LIMIT ?", [*values, limit + 1]
-    )
-    if len(found) <= limit:
-        return found, None
-    last = found[limit - 1]
-    fields: dict[str, Any] = {
-        "name": last.name,
-        "experiment_id": int(last.experiment_id),
-        "creation_time": last.created_at,
-        "last_update_time": last.updated_at,
-    }
-    at = (*(fields[order.key] for order in orders), int(last.experiment_id))
-    return found[:limit], write_mark(Mark(0, at, asked))
-
-
-def _compile_experiments(condition: Condition, dialect: Dialect) -> Sql:
-    if not isinstance(condition, Comparison):
-        parts = [_compile_experiments(part, dialect) for part in condition.parts]
-        word = " AND " if isinstance(condition, And) else " OR "
-        return f"({word.join(sql for sql, _ in parts)})", [value for _, values in parts for value in values]
-    if condition.kind == "attribute":
-        column = _EXPERIMENT_COLUMNS[condition.key]
-        if condition.key.endswith("time"):
-            return compare_time(column, condition.operator, condition.value)
-        return compare_text(column, condition.operator, condition.value, dialect)
-    tag = "EXISTS (SELECT 1 FROM experiment_tag x WHERE x.experiment_number = experiment.number AND x.key = ?"
-    if condition.operator in ("IS NULL", "IS NOT NULL"):
-        return f"{'NOT ' if condition.operator == 'IS NULL' else ''}{tag})", [condition.key]
-    sql, values = compare_text("x.value", condition.operator, condition.value, dialect)
-    return f"{tag} AND {sql})", [condition.key, *values]
-
-
-def behind(keys: Sequence[Key], values: Sequence[Any]) -> Sql:
-    """The condition that a row comes after the given keys in their order.
-
-    A key whose value is None was absent in the last row and is so in every row of the same rank.
-
-    Raises:
-        InvalidError: there are more or fewer values than keys.
-    """
-    if len(values) != len(keys):
-        raise _bad_mark()
-    sql, parameters = "1 = 0", list[Any]()
-    for key, value in reversed(list(zip(keys, values, strict=True))):
-        if value is None:
-            continue
-        beyond = ">" if key.ascending else "<"
-        sql = f"({key.sql} {beyond} ? OR ({key.sql} = ? AND {sql}))"
-        parameters = [value, value, *parameters]
-    first = keys[0]
-    if values[0] is not None and first.column == "k_lead":
-        # Said once more, plainly, so that the walk over the index begins there.
-        sql = f"{first.sql} {'>=' if first.ascending else '<='} ? AND {sql}"
-        parameters = [values[0], *parameters]
-    return sql, parameters
 
 
 def compile_runs(condition: Condition, dialect: Dialect, lead: Order | None = None) -> Sql:
@@ -323,9 +258,9 @@ def _compare_run(comparison: Comparison, dialect: Dialect, lead: Order | None) -
             comparison.key
         ]
     if lead is not None and _is_about(comparison, lead):
-        return f"lead.value {comparison.operator} ?", [_real(comparison.value)]
+        return f"lead.value {comparison.operator} ?", [real(comparison.value)]
     if comparison.kind == "metric":
-        sql, values = f"x.is_nan = 0 AND x.value {comparison.operator} ?", [_real(comparison.value)]
+        sql, values = f"x.is_nan = 0 AND x.value {comparison.operator} ?", [real(comparison.value)]
     else:
         sql, values = compare_text("x.value", comparison.operator, comparison.value, dialect)
         if comparison.operator == "=":
@@ -336,69 +271,9 @@ def _compare_run(comparison: Comparison, dialect: Dialect, lead: Order | None) -
     )
 
 
-def compare_text(column: str, operator: str, value: Value, dialect: Dialect) -> Sql:
-    """A comparison of a text. LIKE minds the case, ILIKE does not, and neither knows an escape."""
-    if isinstance(value, tuple):
-        return f"{column} {operator} ({', '.join('?' * len(value))})", list(value)
-    if operator in ("LIKE", "ILIKE"):
-        if dialect == "postgresql":
-            return f"{column} {operator} ? ESCAPE ''", [value]
-        if operator == "ILIKE":
-            return f"{column} LIKE ?", [value]
-        return f"{column} GLOB ?", [_glob(str(value))]
-    return f"{column} {operator} ?", [value]
-
-
-def compare_time(column: str, operator: str, value: Value) -> Sql:
-    """A comparison of a time given in milliseconds with a column of microseconds, by whole milliseconds."""
-    first = int(max(-_TIME_MOST, min(_TIME_MOST, _real(value) * _MILLISECOND_US)))
-    last = first + _MILLISECOND_US - 1
-    if operator == "=":
-        return f"{column} BETWEEN ? AND ?", [first, last]
-    if operator == "!=":
-        return f"{column} NOT BETWEEN ? AND ?", [first, last]
-    return f"{column} {operator} ?", [last if operator in (">", "<=") else first]
-
-
 def experiment_numbers(reader: Reader, project: str, experiment_ids: Sequence[int]) -> list[int]:
     """The numbers of those experiments that exist."""
     return experiments.numbers(reader, project, experiment_ids)
-
-
-def fingerprint(*asked: object) -> str:
-    """What a page mark belongs to, in few characters.
-
-    Example:
-        >>> fingerprint("metrics.mae < 3", ["start_time"]) == fingerprint("metrics.mae < 4", ["start_time"])
-        False
-    """
-    return hashlib.blake2s(repr(asked).encode(), digest_size=8).hexdigest()
-
-
-def read_mark(text: str, asked: str) -> Mark:
-    """A page mark of a search; `asked` identifies what was asked.
-
-    Raises:
-        InvalidError: it is none, or one of another search.
-    """
-    try:
-        mark = msgspec.msgpack.decode(base64.urlsafe_b64decode(text.encode()), type=Mark)
-    except (ValueError, msgspec.MsgspecError):
-        raise _bad_mark() from None
-    if mark.asked != asked:
-        raise InvalidError(
-            "the page token belongs to another search", hint="repeat filter and order_by with it"
-        )
-    return mark
-
-
-def write_mark(mark: Mark) -> str:
-    """The text of a page mark."""
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(mark)).decode()
-
-
-def _bad_mark() -> InvalidError:
-    return InvalidError("Invalid page token", hint="pass on the next_page_token of the page before")
 
 
 def _conjuncts(condition: Condition | None) -> list[Comparison]:
@@ -411,18 +286,3 @@ def _conjuncts(condition: Condition | None) -> list[Comparison]:
 
 def _is_about(comparison: Comparison, lead: Order) -> bool:
     return comparison.kind == "metric" and comparison.key == lead.key
-
-
-def _real(value: Value) -> float:
-    assert isinstance(value, int | float)
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
-
-
-def _glob(pattern: str) -> str:
-    """A LIKE pattern as SQLite's GLOB, which minds the case."""
-    return "".join(
-        {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}.get(letter, letter) for letter in pattern
-    )

@@ -7,10 +7,9 @@ from typing import Any
 import msgspec
 
 from holdfast.base.errors import InvalidError
-from holdfast.tracking.filter import parse_order
 from holdfast.tracking.records import LoggedModel, ModelStatus
 from holdfast.tracking.service import LoggedModelService
-from holdfast.tracking.store.model_search import MODELS, ModelOrder
+from holdfast.tracking.service.logged_models import model_order
 from holdfast.wire.mlflow.experiments import pairs, with_page
 from holdfast.wire.mlflow.messages import Int64, Pair, double
 from holdfast.wire.mlflow.routing import Call, Route
@@ -142,7 +141,14 @@ class LoggedModels:
             asked.experiment_ids,
             condition=asked.filter,
             datasets=[(given.dataset_name, given.dataset_digest) for given in asked.datasets],
-            orders=[_order(given) for given in asked.order_by],
+            orders=[
+                model_order(
+                    given.field_name,
+                    given.ascending,
+                    (given.dataset_name, given.dataset_digest) if given.dataset_name else None,
+                )
+                for given in asked.order_by
+            ],
             limit=asked.max_results,
             page=asked.page_token or None,
         )
@@ -197,9 +203,3 @@ def _status(given: str | int) -> ModelStatus:
             f"Invalid value {text[:50]!r} for parameter 'status'", hint=f"use {', '.join(names)}"
         )
     return _STATUSES[name]
-
-
-def _order(given: OrderBy) -> ModelOrder:
-    order = parse_order(f"{given.field_name} {'ASC' if given.ascending else 'DESC'}", MODELS)
-    dataset = (given.dataset_name, given.dataset_digest) if given.dataset_name else None
-    return ModelOrder(order, dataset)
