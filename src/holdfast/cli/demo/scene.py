@@ -13,8 +13,6 @@ from holdfast.base.clock import DAY_US, Micros
 from holdfast.base.errors import NotFoundError
 from holdfast.cli.demo.worlds.batch import Batch
 
-WORLDS = ("payments", "bikes")
-
 
 class World(Protocol):
     """What the driver reads: requests in the order of time, each with the truth that comes later."""
