@@ -36,7 +36,7 @@ def registry_url(services, monkeypatch):
     import uvicorn
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    app = build_app(services, None, lambda: None)
+    app = build_app(services, services.pages(SystemClock(), services.ledger), lambda: None)
     port = free_port("127.0.0.1", 0)
     config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
