@@ -1,18 +1,35 @@
-# Everything runs in an environment of its own (.venv), made from constraints.txt: needs Python 3.11+, make and a
-# package index, nothing else. `make demo ARGS=--exit` passes ARGS on.
+# Everything runs in environments of its own, made from constraints files: needs Python 3.11+, make and a package index,
+# nothing else. `make demo ARGS=--exit` passes ARGS on. MLflow is measured and tested against from a second environment,
+# because it cannot be installed beside the versions that holdfast itself is tested with.
 
 PYTHON ?= $(shell for v in 3.13 3.12 3.11; do command -v python$$v >/dev/null 2>&1 && python$$v -c '' 2>/dev/null && echo python$$v && exit; done; echo python3)
 VENV ?= .venv
+MLFLOW_VENV ?= .venv-mlflow
 BIN := $(VENV)/bin
 ARGS ?=
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+EXTRAS := dev,onnx,lightgbm,postgres
 
-.PHONY: demo test lint fix bench docs-picture clean
+.PHONY: demo test test-core test-mlflow lint fix bench docs-picture clean
 
 demo: $(VENV)/.core
 	$(BIN)/holdfast demo $(ARGS)
 
-test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+# The whole suite, then the tests that need the real MLflow client. ARGS may select tests of one of the two only.
+test: $(VENV)/.dev $(MLFLOW_VENV)/.dev
+	$(run_core_tests)
+	$(run_mlflow_tests)
+
+test-core: $(VENV)/.dev
+	$(run_core_tests)
+
+test-mlflow: $(MLFLOW_VENV)/.dev
+	$(run_mlflow_tests)
+
+# pytest answers 5 when nothing was selected: no failure where ARGS does the selecting.
+or_selects_nothing = || [ $$? -eq 5 -a -n "$(ARGS)" ]
+run_core_tests = $(BIN)/python -m pytest $(ARGS) $(or_selects_nothing)
+run_mlflow_tests = HOLDFAST_REQUIRE="$$HOLDFAST_REQUIRE,mlflow" $(MLFLOW_VENV)/bin/python -m pytest -m mlflow $(ARGS) $(or_selects_nothing)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -28,17 +45,24 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(MLFLOW_VENV)
 
-$(VENV)/.python:
+%/.python:
 	$(PYTHON) -c 'import sys; sys.exit("holdfast needs Python 3.11 or newer; set PYTHON=…" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $*
 	touch $@
 
 $(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,onnx,lightgbm,postgres]'
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
+
+$(MLFLOW_VENV)/.dev: $(MLFLOW_VENV)/.python pyproject.toml constraints-mlflow.txt
+	$(MLFLOW_VENV)/bin/python $(PIP_INSTALL) -c constraints-mlflow.txt -e '.[$(EXTRAS)]' mlflow
+	touch $@
+
+# Kept although they are only a step on the way.
+.PRECIOUS: %/.python

@@ -38,9 +38,7 @@ from holdfast.registry.outside.service import OutsideService
 from holdfast.registry.outside.source import SourceFiles, artifact_folder
 from holdfast.registry.outside.trees import check_trees
 from holdfast.registry.service import RegistryService
-
-mlflow = pytest.importorskip("mlflow")
-pd = pytest.importorskip("pandas")
+from tests.real_mlflow import mlflow, pd
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.slow]
 

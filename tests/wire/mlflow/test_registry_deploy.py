@@ -15,10 +15,8 @@ from sklearn.linear_model import LinearRegression
 
 from holdfast.base.home import Home
 from holdfast.cli.session import start_process
+from tests.real_mlflow import mlflow, pd
 from tests.server.conftest import holdfast
-
-mlflow = pytest.importorskip("mlflow")
-pd = pytest.importorskip("pandas")
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.slow]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-mlflow = pytest.importorskip("mlflow")
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.tracking import MlflowClient  # noqa: E402
+from tests.real_mlflow import mlflow
+
+MlflowClient, MlflowException = mlflow.MlflowClient, mlflow.MlflowException
 
 pytestmark = pytest.mark.mlflow
 

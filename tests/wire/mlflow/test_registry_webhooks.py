@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-pytest.importorskip("mlflow")
-from mlflow.entities.webhook import WebhookEvent, WebhookStatus
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
+from tests.real_mlflow import mlflow
+
+MlflowClient, MlflowException = mlflow.MlflowClient, mlflow.MlflowException
+WebhookEvent, WebhookStatus = mlflow.entities.WebhookEvent, mlflow.entities.WebhookStatus
 
 pytestmark = pytest.mark.mlflow
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed: pip install 'holdfast[dev]'")
+from tests.real_mlflow import mlflow
 
 pytestmark = pytest.mark.mlflow
 
 
 @pytest.fixture(autouse=True)
 def tracked(tracking_url, monkeypatch):
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     mlflow.set_tracking_uri(tracking_url)
     experiment = mlflow.set_experiment(uuid.uuid4().hex)
