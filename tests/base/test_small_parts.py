@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.base import bundle, config, urn
+from holdfast.base import bundle, urn
 from holdfast.base.blobs import Blobs, replace_file
 from holdfast.base.clock import (
     HOUR_US,
@@ -122,19 +122,6 @@ def test_one_server_a_home_and_the_lock_ends_with_its_process(tmp_path):
 def test_a_home_that_cannot_be_made_is_one_sentence():
     with pytest.raises(HomeError, match="cannot be created"):
         Home(Path("/proc/holdfast")).prepare()
-
-
-def test_configuration_flags_win_over_environment_over_file(tmp_path):
-    (tmp_path / "holdfast.toml").write_text('port = 1\nhost = "::1"\nproject = "lab"\n')
-    found = config.load({"port": None, "project": "flag"}, {"HOLDFAST_PORT": "2"}, tmp_path)
-    assert (found.port, found.host, found.project) == (2, "::1", "flag")
-
-
-@pytest.mark.parametrize("text", ["port = 'x'\n", "unknown = 1\n", "port = \n"])
-def test_a_wrong_configuration_is_named(tmp_path, text):
-    (tmp_path / "holdfast.toml").write_text(text)
-    with pytest.raises(InvalidError):
-        config.load({}, {}, tmp_path)
 
 
 def test_a_bundle_takes_the_project_modules_and_nothing_else(tmp_path):

@@ -102,6 +102,12 @@ def test_leaving_ranges_and_categories_is_flagged_once_and_accepted(decoder: Row
         ),
         ({"hour of day": 7}, "missing_field", "temp", "temp is missing; rides@1 expects float in 0..1"),
         (
+            {"hour of day": 7, "Tmp": 0.3},
+            "missing_field",
+            "temp",
+            "temp is missing ('Tmp' was sent); rides@1 expects float in 0..1",
+        ),
+        (
             ROW | {"wind": 3},
             "unknown_field",
             "wind",

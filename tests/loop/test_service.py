@@ -146,8 +146,10 @@ def test_there_must_be_something_to_roll_back_to(world):
     live(world)
     with pytest.raises(NothingToRollBackToError, match="no earlier version of bikes is warm"):
         world.services.loop.rollback(ADA, RollbackRequest("bikes"))
-    with pytest.raises(NothingToRollBackToError, match=r"version 7 of bikes is not warm \(warm: none\)"):
+    with pytest.raises(NotFoundError, match="bikes has no version 7; its latest version is 1"):
         world.services.loop.rollback(ADA, RollbackRequest("bikes", to=7))
+    with pytest.raises(NothingToRollBackToError, match="version 1 of bikes serves already in production"):
+        world.services.loop.rollback(ADA, RollbackRequest("bikes", to=1))
 
 
 def test_a_rollback_of_another_environment_touches_nothing(world):

@@ -45,6 +45,8 @@ SETTINGS: dict[str, str] = {
     "tick_seconds": "how often the loop looks, in real time",
 }
 
+_TYPE_NAMES: dict[type, str] = {str: "a text", int: "a whole number", float: "a number"}
+
 
 def load(
     flags: Mapping[str, Any] | None = None,
@@ -57,14 +59,37 @@ def load(
         InvalidError: an unknown setting, or a value of the wrong type.
     """
     environ = os.environ if environ is None else environ
+    file = (folder or Path.cwd()) / "holdfast.toml"
     values: dict[str, Any] = {}
-    values.update(_from_file((folder or Path.cwd()) / "holdfast.toml"))
-    values.update({name: environ[key] for name in SETTINGS if (key := f"HOLDFAST_{name.upper()}") in environ})
-    values.update({name: value for name, value in (flags or {}).items() if value is not None})
+    places: dict[str, str] = {}
+    for place, given in (
+        (lambda name: f"{name} in {file}", _from_file(file)),
+        (_variable, {name: environ[_variable(name)] for name in SETTINGS if _variable(name) in environ}),
+        (
+            lambda name: f"--{name}",
+            {name: value for name, value in (flags or {}).items() if value is not None},
+        ),
+    ):
+        values.update(given)
+        places.update({name: place(name) for name in given})
+    for name, value in values.items():
+        _check(name, value, places[name])
+    return msgspec.convert(values, Config, strict=False)
+
+
+def _variable(name: str) -> str:
+    return f"HOLDFAST_{name.upper()}"
+
+
+def _check(name: str, value: Any, place: str) -> None:
+    field = next(field for field in msgspec.structs.fields(Config) if field.name == name)
     try:
-        return msgspec.convert(values, Config, strict=False)
+        msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidError(f"the configuration is wrong: {error}", hint="see `holdfast config`") from error
+        raise InvalidError(
+            f"{place} is {value!r}, which is not {_TYPE_NAMES[field.type]}",
+            hint=f"correct it or take it out (the default is {field.default!r})",
+        ) from error
 
 
 def _from_file(path: Path) -> dict[str, Any]:

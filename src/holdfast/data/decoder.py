@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, NamedTuple, Optional
 
 import msgspec
@@ -129,7 +130,7 @@ class RowDecoder:
     ) -> list[Any]:
         if field.name not in columns:
             if field.required:
-                raise self._missing(field, "rows[0]")
+                raise self._missing(field, "rows[0]", columns)
             return [None] * count
         values = columns[field.name]
         try:
@@ -190,7 +191,7 @@ class RowDecoder:
                 if field.name in row:
                     self._check_value(field, row[field.name], place)
                 elif field.required:
-                    raise self._missing(field, place)
+                    raise self._missing(field, place, row)
             self._refuse_unknown(row, place)
 
     def _check_value(self, field: FieldContract, value: Any, place: str) -> None:
@@ -203,9 +204,13 @@ class RowDecoder:
                 code=INVALID_FIELD,
             )
 
-    def _missing(self, field: FieldContract, place: str) -> InvalidError:
+    def _missing(self, field: FieldContract, place: str, sent: Mapping[str, Any]) -> InvalidError:
+        """A field that is not there; a field that nobody asked for may be the one, misspelt."""
+        strangers = [name for name in sent if name not in self.names]
+        meant = get_close_matches(field.name.lower(), [name.lower() for name in strangers], n=1)
+        sent_as = next((name for name in strangers if [name.lower()] == meant), None)
         return InvalidError(
-            f"{field.name} is missing",
+            f"{field.name} is missing" + (f" ({show(sent_as)} was sent)" if sent_as is not None else ""),
             hint=expects(self.contract, field),
             field=f"{place}.{field.name}",
             code=MISSING_FIELD,

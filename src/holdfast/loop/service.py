@@ -150,6 +150,8 @@ class LoopService:
 
         def change(transaction: Transaction) -> tuple[int, int]:
             deployment = self._deployments.require(transaction, context, environment, request.name)
+            if request.to is not None:
+                self._registry.version_in(transaction, context, request.name, request.to)
             target = _rollback_target(deployment, request.to)
             left = deployment.revision.champion or 0
             why = Why("a person", reason, {"from": left, "to": target})
@@ -355,6 +357,10 @@ def _rollback_target(deployment: Deployment, wanted: int | None) -> int:
                 hint=f"deploy one with `holdfast deploy {name} --version N --direct`",
             )
         return warm[0]
+    if wanted == deployment.revision.champion:
+        raise NothingToRollBackToError(
+            f"version {wanted} of {name} serves already in {deployment.environment}"
+        )
     if wanted not in warm:
         have = ", ".join(str(number) for number in warm) or "none"
         raise NothingToRollBackToError(
