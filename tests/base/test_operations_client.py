@@ -37,7 +37,15 @@ class Pet(msgspec.Struct, frozen=True):
     seen_by: str
 
 
+class FindPets(msgspec.Struct, frozen=True):
+    names: tuple[str, ...] = ()
+
+
 class PetService:
+    @operation("GET", "/pets/found", "Several pets.")
+    def find(self, context: Context, request: FindPets) -> list[str]:
+        return list(request.names)
+
     @operation("GET", "/pets/{name}", "One pet.")
     def get(self, context: Context, request: GetPet) -> Pet:
         if request.name == "snake":
@@ -88,6 +96,14 @@ def test_the_client_calls_a_verb_and_gets_its_response(url):
     client = Client(url, ADA)
     assert client.call(PetService.get, GetPet("cat", legs=4)) == Pet("cat", 4, "lab/ada")
     assert client.call(PetService.add, AddPet("dog", 4)) == Pet("dog", 4, "ada")
+    client.close()
+
+
+def test_a_field_of_several_values_is_repeated_in_the_query(url, door):
+    client = Client(url, ADA)
+    for names in ((), ("cat",), ("a,b", "c&d", "ü")):
+        assert client.call(PetService.find, FindPets(names)) == list(names)
+    assert door.get("/api/v1/pets/found?names=x&names=y").json() == ["x", "y"]
     client.close()
 
 

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from holdfast.base import events, lineage
+from holdfast.base import audit, events, lineage
 from holdfast.base.clock import SimulatedClock
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import InvalidError, NotFoundError
@@ -36,7 +36,9 @@ class Services:
 
 @pytest.fixture
 def services(ledger_factory):
-    return Services(ledger_factory((*events.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS)))
+    return Services(
+        ledger_factory((*events.MIGRATIONS, *lineage.MIGRATIONS, *audit.MIGRATIONS, *store.MIGRATIONS))
+    )
 
 
 def test_experiments_have_ids_from_zero_in_every_project(services):

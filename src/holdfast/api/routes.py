@@ -71,7 +71,7 @@ def _endpoint(operation: Operation, verb: Callable[..., Any]) -> Callable[[Reque
 
 
 def _arguments(operation: Operation, request: Request, body: bytes) -> msgspec.Struct:
-    values: dict[str, Any] = dict(request.query_params) if operation.method == "GET" else _object(body)
+    values = _query(operation, request) if operation.method == "GET" else _object(body)
     unknown = sorted(set(values) - set(operation.request.__struct_fields__))
     if unknown:
         valid = ", ".join(operation.request.__struct_fields__) or "none"
@@ -86,6 +86,12 @@ def _arguments(operation: Operation, request: Request, body: bytes) -> msgspec.S
         return msgspec.convert(values, operation.request, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidError(str(error).replace("`$.", "`"), field=_field(str(error))) from None
+
+
+def _query(operation: Operation, request: Request) -> dict[str, Any]:
+    """The query of a call; a field of many values is repeated (`?runs=a&runs=b`)."""
+    query, many = request.query_params, operation.repeated_fields
+    return {name: query.getlist(name) if name in many else query[name] for name in query}
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Client:
         }
         if operation.method == "GET":
             query = {name: _query_value(value) for name, value in fields.items() if value is not None}
-            path = f"{path}?{urlencode(query)}" if query else path
+            path = f"{path}?{urlencode(query, doseq=True)}" if query else path
         else:
             body = msgspec.json.encode(fields)
         data = self.request(operation.method, path, body)
@@ -114,7 +114,9 @@ class Client:
         )
 
 
-def _query_value(value: Any) -> str:
+def _query_value(value: Any) -> str | list[str]:
+    if isinstance(value, list | tuple):
+        return [str(item) for item in value]
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

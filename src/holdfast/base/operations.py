@@ -6,12 +6,13 @@ The API routes, the OpenAPI page and the client all read this declaration; nothi
         @operation("POST", "/deployments/{name}/rollback", "Put the version before back into production.")
         def rollback(self, context: Context, request: RollbackRequest) -> Revision: ...
 
-Fields of the request that stand in the path are taken from it; the others travel as the query of a GET and as
-the JSON body of everything else.
+Fields of the request that stand in the path are taken from it; the others travel as the query of a GET (a field of
+several values is repeated) and as the JSON body of everything else.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import typing
 from collections.abc import Callable, Iterator
@@ -42,6 +43,11 @@ class Operation(msgspec.Struct, frozen=True):
         """The request fields that stand in the path."""
         return tuple(_PATH_FIELD.findall(self.path))
 
+    @property
+    def repeated_fields(self) -> frozenset[str]:
+        """The request fields that hold several values, which a query repeats."""
+        return _repeated_fields(self.request)
+
     def url(self, request: msgspec.Struct) -> str:
         """The path of a call, with the request's fields filled in and quoted."""
         from urllib.parse import quote
@@ -50,6 +56,12 @@ class Operation(msgspec.Struct, frozen=True):
             lambda match: quote(str(getattr(request, match[1])), safe="/" if ":path" in match[0] else ""),
             self.path,
         )
+
+
+@functools.cache
+def _repeated_fields(request: type[msgspec.Struct]) -> frozenset[str]:
+    hints = typing.get_type_hints(request)
+    return frozenset(name for name, kind in hints.items() if typing.get_origin(kind) in (tuple, list))
 
 
 class Empty(msgspec.Struct, frozen=True):

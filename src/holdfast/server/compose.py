@@ -54,6 +54,7 @@ from holdfast.tracking.service import (
     ExperimentService,
     LoggedModelService,
     MetricService,
+    RunCatalog,
     RunService,
     TrackingService,
 )
@@ -84,6 +85,7 @@ SERVICE_TYPES: tuple[type, ...] = (
     JobService,
     ClockService,
     TrackingService,
+    RunCatalog,
     DataService,
     FeatureService,
     RegistryService,
@@ -109,6 +111,7 @@ class Services:
     jobs: JobService
     clock: ClockService
     tracking: TrackingService
+    runs: RunCatalog
     logging: TrackingDoors
     data: DataService
     features: FeatureService
@@ -139,6 +142,7 @@ class Services:
             clock=clock,
             jobs=self.jobs,
             tracking=self.tracking,
+            runs=self.runs,
             data=self.data,
             features=self.features,
             registry=self.registry,
@@ -213,6 +217,7 @@ def compose(
         jobs=job_service,
         clock=ClockService(ledger, clock, settle),
         tracking=tracking,
+        runs=RunCatalog(ledger, logging.runs, logging.metrics),
         logging=logging,
         data=data,
         features=features,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.registry.service import RegistryService
     from holdfast.rollout.service import RolloutService
     from holdfast.serving.service import DeploymentService
-    from holdfast.tracking.service import TrackingService
+    from holdfast.tracking.service import RunCatalog, TrackingService
 
 
 class Counterfactual(Protocol):
@@ -38,6 +38,7 @@ class PageServices:
     clock: Clock
     jobs: JobService
     tracking: TrackingService
+    runs: RunCatalog
     data: DataService
     features: FeatureService
     registry: RegistryService

@@ -4,6 +4,7 @@ from holdfast.tracking.service.artifacts import ArtifactService
 from holdfast.tracking.service.experiments import ExperimentService
 from holdfast.tracking.service.logged_models import LoggedModelService
 from holdfast.tracking.service.metrics import MetricService
+from holdfast.tracking.service.run_search import RunCatalog
 from holdfast.tracking.service.runs import RunService
 from holdfast.tracking.service.training_runs import TrackingService
 
@@ -12,6 +13,7 @@ __all__ = [
     "ExperimentService",
     "LoggedModelService",
     "MetricService",
+    "RunCatalog",
     "RunService",
     "TrackingService",
 ]

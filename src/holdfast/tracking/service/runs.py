@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from holdfast.base import events, lineage, urn
+from holdfast.base import audit, events, lineage, urn
 from holdfast.base.clock import Clock, Micros
 from holdfast.base.context import Context
 from holdfast.base.errors import InvalidError, NotFoundError
@@ -332,8 +332,12 @@ class RunService:
 
         def change(transaction: Transaction) -> None:
             head = head_in(transaction, context, run_id)
+            if head.lifecycle == lifecycle:
+                return
             deleted_at = at if lifecycle == "deleted" else None
             store.update(transaction, head.number, {"lifecycle": lifecycle, "deleted_at": deleted_at})
+            action = "tracking.delete" if lifecycle == "deleted" else "tracking.restore"
+            audit.record(transaction, context, action, urn.run(run_id), {}, at)
 
         self._ledger.write(change)
 

@@ -7,7 +7,7 @@ twice is kept twice and dropped when the history is read, which spares every app
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.base.clock import Micros
 from holdfast.base.ledger.protocol import Reader, Transaction
@@ -16,6 +16,8 @@ from holdfast.tracking.records import LatestMetric
 
 if TYPE_CHECKING:
     from holdfast.tracking.packing import Columns
+
+T = TypeVar("T")
 
 BLOCK_POINTS = 16_384
 # A tail becomes blocks at so many rows or points. It is looked at only now and then, as counting costs as well.
@@ -182,7 +184,7 @@ def _tail(reader: Reader, run_number: int) -> list[Point]:
     return [point for row in rows for point in unpack_tail(bytes(row["data"]))]
 
 
-def in_parts(numbers: Sequence[int], most: int = 500) -> Iterable[list[int]]:
+def in_parts(numbers: Sequence[T], most: int = 500) -> Iterable[list[T]]:
     """Lists short enough for one `IN (...)`."""
     for start in range(0, len(numbers), most):
         yield list(numbers[start : start + most])
