@@ -9,9 +9,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from tests.postgresql import cluster, ledger_factory, postgresql_server, postgresql_url
+from tests.postgresql import cluster, ledger_factory, ledger_location, postgresql_server, postgresql_url
 
-__all__ = ["browser", "cluster", "ledger_factory", "postgresql_server", "postgresql_url"]
+__all__ = ["browser", "cluster", "ledger_factory", "ledger_location", "postgresql_server", "postgresql_url"]
 
 _FLAGS = (
     "--headless=new",

@@ -6,6 +6,7 @@ Each ledger gets a schema of its own, which is dropped afterwards. Tests that ne
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -111,6 +112,13 @@ def postgresql_server() -> Iterator[str]:
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """The address of a ledger that does not exist yet; it is dropped after the test."""
+    with new_schema(postgresql_server) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def new_schema(postgresql_server: str) -> Iterator[str]:
+    """The address of a ledger that does not exist yet, in a schema that is dropped afterwards."""
     import psycopg
 
     schema = f"test_{os.getpid()}_{next(_numbers)}"
@@ -118,6 +126,19 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
         connection.execute("SET client_min_messages = warning")
         connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+
+
+LEDGERS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql))
+
+
+@pytest.fixture(scope="module", params=LEDGERS)
+def ledger_location(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The setting `ledger` of a server that a whole module shares: SQLite in its home, then PostgreSQL."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    with new_schema(request.getfixturevalue("postgresql_server")) as url:
+        yield url
 
 
 class LedgerFactory(Protocol):
@@ -155,7 +176,7 @@ class _Factory:
             ledger.close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(params=LEDGERS)
 def ledger_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LedgerFactory]:
     """Ledgers on SQLite, and the same test once more on PostgreSQL."""
     file = tmp_path / "ledger.db"

@@ -1,6 +1,5 @@
-"""Fixtures of the tests with the real client."""
+"""Fixtures of the tests of MLflow's surface."""
 
-from tests.wire.mlflow.registry_server import registry_url, services
-from tests.wire.mlflow.tracking_server import raw, tracking_home, tracking_url
+from tests.wire.mlflow.tracking_server import project, raw, registry_url, tracking_home, tracking_url
 
-__all__ = ["raw", "registry_url", "services", "tracking_home", "tracking_url"]
+__all__ = ["project", "raw", "registry_url", "tracking_home", "tracking_url"]

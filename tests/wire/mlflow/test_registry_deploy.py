@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import http.client
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -17,6 +21,7 @@ from holdfast.base.home import Home
 from holdfast.cli.session import start_process
 from tests.real_mlflow import mlflow, pd
 from tests.server.conftest import holdfast
+from tests.wire.mlflow.tracking_server import server_arguments
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.slow]
 
@@ -25,12 +30,28 @@ X = pd.DataFrame(RNG.standard_normal((200, 3)), columns=["temp", "wind", "hum"])
 Y = X["temp"] * 3 - X["wind"] + RNG.standard_normal(200) * 0.1
 
 
+PLAIN_SCRIPT = """
+import lightgbm, mlflow, pandas, sys
+
+frame = pandas.read_csv(sys.argv[1])
+inputs, label = frame.drop(columns="label"), frame["label"]
+mlflow.set_experiment("plain-script")
+with mlflow.start_run(run_name="nightly") as run:
+    model = lightgbm.LGBMClassifier(n_estimators=10, verbosity=-1, n_jobs=1).fit(inputs, label)
+    mlflow.log_params({"n_estimators": 10})
+    mlflow.log_metric("accuracy", model.score(inputs, label))
+    logged = mlflow.lightgbm.log_model(model.booster_, name="model", pip_requirements=[], input_example=inputs.head(2))
+    mlflow.register_model(logged.model_uri, "churn")
+    print(run.info.run_id)
+"""
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory, ledger_location):
     """A home with its server and its serving process, and MLflow pointed at it."""
     home = Home(tmp_path_factory.mktemp("deploy") / "home")
     started = [
-        start_process(home, "server", ["--port", "0"], home.server, detached=True),
+        start_process(home, "server", server_arguments(ledger_location), home.server, detached=True),
         start_process(home, "serve", ["--port", "0"], home.serving, detached=True),
     ]
     before = mlflow.get_tracking_uri()
@@ -89,6 +110,32 @@ def test_a_skops_model_is_deployed_served_traced_and_loaded_by_its_alias(home):
     np.testing.assert_allclose(loaded.predict(X.head(5)), model.predict(X.head(5)))
 
 
+def test_a_lightgbm_model_of_a_plain_script_is_deployed_and_traced_to_its_run(home, tmp_path):
+    (tmp_path / "train.py").write_text(PLAIN_SCRIPT)
+    X.assign(label=(Y > 0).astype(int)).to_csv(tmp_path / "churn.csv", index=False)
+    # Nothing of holdfast is on the script's path: it knows an address, and MLflow.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    script = subprocess.run(
+        [sys.executable, "train.py", "churn.csv"],
+        env=environment | {"MLFLOW_TRACKING_URI": home.server().url},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert script.returncode == 0, script.stderr
+    run_id = script.stdout.split()[-1]
+    done = holdfast(home, "deploy", "churn")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, answer = eventually(lambda: predict(home, "churn", X.iloc[0].to_dict()), lambda found: found[0] == 200)
+    booster = mlflow.lightgbm.load_model("models:/churn@champion")
+    assert answer["predictions"][0]["value"] == pytest.approx(booster.predict(X.head(1))[0])
+    traced = json.loads(holdfast(home, "trace", "churn", "--json").stdout)
+    assert (traced["run"]["run_id"], traced["run"]["name"]) == (run_id, "nightly")
+    assert traced["run"]["parameters"]["n_estimators"] in (10, "10")
+
+
 def test_champion_asked_for_by_the_client_is_granted_by_deploying_it(home):
     client = mlflow.MlflowClient()
     for _ in range(2):
@@ -125,13 +172,14 @@ def test_a_cloudpickle_is_refused_with_the_reason_and_deployed_with_an_audited_t
         lambda: predict(home, "forest", X.iloc[0].to_dict()), lambda found: found[0] == 200
     )
     assert answer["predictions"][0]["value"] == pytest.approx(model.predict(X.head(1))[0], rel=1e-4)
-    audited = holdfast(home, "audit", "list", "--json")
-    assert "registry.trust" in audited.stdout
+    audited = json.loads(holdfast(home, "audit", "list", "--json").stdout)
+    (trust,) = [entry for entry in audited if entry["action"] == "registry.trust"]
+    assert (trust["actor"], "forest" in trust["subject"]) == (getpass.getuser(), True)
+    verified = holdfast(home, "audit", "verify")
+    assert (verified.returncode, verified.stderr) == (0, "")
 
 
 def eventually(ask, enough, seconds=20.0):
-    import time
-
     until = time.monotonic() + seconds
     while not enough(found := ask()) and time.monotonic() < until:
         time.sleep(0.1)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast.base.client import Client
+from holdfast.base.context import local_context
+from holdfast.registry.catalog.records import DeclineAliasRequest, ListAliasRequestsRequest
+from holdfast.registry.catalog.service.aliases import AliasCatalog
 from tests.real_mlflow import mlflow
 
 MlflowClient, MlflowException = mlflow.MlflowClient, mlflow.MlflowException
@@ -115,23 +119,20 @@ def test_free_aliases_move_and_go(client):
 
 
 @pytest.mark.parametrize("alias", ["champion", "challenger"])
-def test_champion_and_challenger_file_a_request_and_set_nothing(client, services, alias):
-    from holdfast.base.context import local_context
-    from holdfast.registry.catalog.records import DeclineAliasRequest, ListAliasRequestsRequest
-
+def test_champion_and_challenger_file_a_request_and_set_nothing(client, tracking_url, project, alias):
+    own = Client(tracking_url, local_context(project))
     client.create_registered_model("bikes")
     version(client, "bikes")
     for _ in range(2):
         with pytest.raises(
-            MlflowException, match=r"request 1; deploy it with `holdfast deploy bikes"
+            MlflowException, match=r"request \d+; deploy it with `holdfast deploy bikes"
         ) as gated:
             client.set_registered_model_alias("bikes", alias, "1")
         assert gated.value.error_code == "PERMISSION_DENIED"
     assert client.get_registered_model("bikes").aliases == {}
-    context = local_context()
-    (request,) = services.aliases.list_requests(context, ListAliasRequestsRequest("bikes")).requests
-    assert (request.number, request.alias, request.version, request.state) == (1, alias, 1, "open")
-    declined = services.aliases.decline(context, DeclineAliasRequest(1, "not tested"))
+    (request,) = own.call(AliasCatalog.list_requests, ListAliasRequestsRequest("bikes")).requests
+    assert (request.alias, request.version, request.state) == (alias, 1, "open")
+    declined = own.call(AliasCatalog.decline, DeclineAliasRequest(request.number, "not tested"))
     assert (declined.state, declined.reason) == ("declined", "not tested")
     client.delete_registered_model_alias("bikes", alias)
 

@@ -14,7 +14,7 @@ import pytest
 
 from holdfast.base.home import Home
 from holdfast.cli.session import start_server
-from tests.wire.mlflow.tracking_server import Raw
+from tests.wire.mlflow.tracking_server import Raw, server_arguments
 
 
 class Client(threading.Thread):
@@ -81,16 +81,22 @@ def verify(raw: Raw, client: Client) -> None:
         assert (status, data) == (200, b"%d" % turn * 1000)
 
 
+@pytest.fixture
+def start(tmp_path, ledger_factory):
+    """Starts the server of one home and ledger, again and again."""
+    home = Home(tmp_path / "home")
+    arguments = server_arguments(ledger_factory.location)
+    return lambda: (start_server(home, arguments, detached=True), home.server().url)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_nothing_acknowledged_is_lost(tmp_path, seed):
-    home = Home(tmp_path / "home")
+def test_nothing_acknowledged_is_lost(start, seed):
     rng = random.Random(seed)
     earlier: list[Client] = []
     for _ in range(2):
-        process = start_server(home, ["--port", "0"], detached=True)
+        process, url = start()
         try:
-            url = home.server().url
             for client in earlier:
                 verify(Raw(url), client)
             clients = [Client(url, seed * 100 + number) for number in range(8)]
@@ -104,10 +110,10 @@ def test_nothing_acknowledged_is_lost(tmp_path, seed):
             client.join(10)
         assert sum(len(client.points) for client in clients) > 20
         earlier.extend(clients)
-    process = start_server(home, ["--port", "0"], detached=True)
+    process, url = start()
     try:
         for client in earlier:
-            verify(Raw(home.server().url), client)
+            verify(Raw(url), client)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

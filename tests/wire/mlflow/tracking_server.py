@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import signal
+import uuid
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -50,18 +53,52 @@ class Raw:
         return answer
 
 
+@contextlib.contextmanager
+def tracking_server(home: Home, ledger: str) -> Iterator[str]:
+    """The address of a server process as a user starts it, ended with kill -9 afterwards.
+
+    Args:
+        ledger: what `--ledger` says; empty for SQLite in the home.
+    """
+    process = start_server(home, server_arguments(ledger), detached=True)
+    try:
+        info = home.server()
+        assert info is not None
+        yield info.url
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def server_arguments(ledger: str) -> list[str]:
+    """What a user writes behind `holdfast server`."""
+    return ["--port", "0", *(["--ledger", ledger] if ledger else [])]
+
+
 @pytest.fixture(scope="module")
-def tracking_home(tmp_path_factory):
+def tracking_home(tmp_path_factory, ledger_location):
+    """The home of `tracking_url`."""
     return Home(tmp_path_factory.mktemp("tracking") / "home")
 
 
 @pytest.fixture(scope="module")
-def tracking_url(tracking_home):
-    """A server process with an empty ledger, for the tests of one module."""
-    process = start_server(tracking_home, ["--port", "0"], detached=True)
-    yield tracking_home.server().url
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def tracking_url(tracking_home, ledger_location):
+    """A server process with an empty ledger, for the tests of one module, on SQLite and then on PostgreSQL."""
+    with tracking_server(tracking_home, ledger_location) as url:
+        yield url
+
+
+@pytest.fixture
+def project():
+    """A project that nobody has used yet: a world of its own on a server that tests share."""
+    return f"t{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def registry_url(tracking_url, project, monkeypatch):
+    """The address of an empty tracking and registry server, by the prefix of a new project."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    return f"{tracking_url}/p/{project}"
 
 
 @pytest.fixture
