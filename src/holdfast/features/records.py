@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from holdfast.base.clock import Micros
+
+AggregationOp = Literal["sum", "mean", "count", "distinct", "last", "min", "max"]
+
+
+class Aggregation(msgspec.Struct, frozen=True):
+    """One windowed feature: `op` of `column` over the rows of the last `window_us`.
+
+    At t these are the rows with `t - window < time <= t` that were available at t. `count` may do without a column.
+    """
+
+    name: str
+    op: AggregationOp
+    column: str | None
+    window_us: int
 
 
 class FeatureViewSpec(msgspec.Struct, frozen=True):
