@@ -10,7 +10,7 @@ ARGS ?=
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 EXTRAS := dev,onnx,lightgbm,postgres
 
-.PHONY: demo test test-core test-mlflow lint fix bench docs-picture clean
+.PHONY: demo test test-core test-mlflow lint fix bench bench-peers docs-picture clean
 
 demo: $(VENV)/.core
 	$(BIN)/holdfast demo $(ARGS)
@@ -43,6 +43,11 @@ fix: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+# Tracking with MLflow's server and client beside it, in the same turns. `make bench ARGS=tracking` does so too, once
+# their environment exists.
+bench-peers: $(VENV)/.dev $(MLFLOW_VENV)/.dev
+	HOLDFAST_BENCH_MLFLOW=$(MLFLOW_VENV)/bin/python $(BIN)/python -m bench tracking $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(MLFLOW_VENV)

@@ -2,6 +2,7 @@
 
 python -m bench.floor model PORT COEFFICIENT…    granian RSGI, msgspec and the same model: no routing, no log
 python -m bench.floor nothing PORT               granian RSGI that answers at once: the load generator's ceiling
+python -m bench.floor durable PORT FILE          granian RSGI, and one durable SQLite commit before the answer
 python -m bench.floor starlette PORT             granian with Starlette and one route
 """
 
@@ -21,6 +22,25 @@ def load_nothing() -> Any:
 
     async def application(scope: Any, protocol: Any) -> None:
         await protocol()
+        protocol.response_bytes(200, _JSON, b"{}")
+
+    return application
+
+
+def load_durable(path: str) -> Any:
+    """An application that keeps the body in a row of SQLite, synced, before it answers."""
+    import sqlite3
+
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("CREATE TABLE kept (number INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+
+    async def application(scope: Any, protocol: Any) -> None:
+        body = await protocol()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO kept (body) VALUES (?)", (body,))
+        connection.execute("COMMIT")
         protocol.response_bytes(200, _JSON, b"{}")
 
     return application
@@ -102,5 +122,7 @@ if __name__ == "__main__":
         serve_starlette(int(number))
     elif kind == "nothing":
         serve_rsgi(int(number), load_nothing)
+    elif kind == "durable":
+        serve_rsgi(int(number), partial(load_durable, rest[0]))
     else:
         serve_rsgi(int(number), partial(load_model, tuple(float(text) for text in rest)))

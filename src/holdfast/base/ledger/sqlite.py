@@ -97,7 +97,13 @@ class SqliteLedger:
         except BaseException:
             connection.close()
             raise
-        self._writer = GroupWriter(lambda batch: _commit_together(connection, batch), connection.close)
+
+        def end() -> None:
+            # The last connection to close folds the log into the file; one that only reads could not.
+            self._readers.close()
+            connection.close()
+
+        self._writer = GroupWriter(lambda batch: _commit_together(connection, batch), end)
 
     def write(self, change: Callable[[Transaction], T]) -> T:
         return self._writer.write(change)
@@ -113,7 +119,6 @@ class SqliteLedger:
 
     def close(self) -> None:
         self._writer.close()
-        self._readers.close()
 
 
 class ReadOnlyLedger:
