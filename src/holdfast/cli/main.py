@@ -25,6 +25,7 @@ _COMMANDS = {
     "restore": "holdfast.cli.backup",
     "resume": "holdfast.cli.rollouts",
     "rollback": "holdfast.cli.rollouts",
+    "runs": "holdfast.cli.runs",
     "serve": "holdfast.cli.serve",
     "server": "holdfast.cli.server",
     "status": "holdfast.cli.status",
