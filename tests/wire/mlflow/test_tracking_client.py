@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import math
-import os
-import uuid
-from pathlib import Path
 
 import pytest
 
-from tests.real_mlflow import mlflow
+from tests.real_mlflow import mlflow, pd
 
-pytestmark = pytest.mark.mlflow
-
-
-@pytest.fixture(autouse=True)
-def tracked(tracking_url, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    mlflow.set_tracking_uri(tracking_url)
-    experiment = mlflow.set_experiment(uuid.uuid4().hex)
-    yield experiment.experiment_id
-    mlflow.end_run()
-    mlflow.autolog(disable=True, silent=True)
-
-
-@pytest.fixture
-def client(tracking_url):
-    return mlflow.MlflowClient(tracking_url)
+pytestmark = [pytest.mark.mlflow, pytest.mark.usefixtures("tracked")]
 
 
 def test_a_run_is_read_as_it_was_logged(client, tracked):
@@ -62,6 +44,46 @@ def test_batches_go_to_their_limits(client, tracked):
     assert (len(found.data.metrics), len(found.data.params)) == (50, 100)
     assert found.data.metrics["m49"] == 999
     assert len(client.get_metric_history(run, "m3")) == 20
+
+
+def test_datasets_are_logged_and_found_by(client, tracked):
+    frame = pd.DataFrame({"temp": [1.0, 2.0], "cnt": [3, 4]})
+    dataset = mlflow.data.from_pandas(frame, source="rides.csv", targets="cnt", name="rides")
+    with mlflow.start_run() as run:
+        mlflow.log_input(dataset, context="training", tags={"split": "2011"})
+        mlflow.log_input(dataset, context="training")
+        mlflow.log_metric("mae", 3.5, dataset=dataset)
+    (given,) = client.get_run(run.info.run_id).inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("rides", dataset.digest)
+    assert {tag.key: tag.value for tag in given.tags}["mlflow.data.context"] == "training"
+    assert json.loads(given.dataset.profile) == {"num_rows": 2, "num_elements": 4}
+    assert mlflow.data.get_source(given.dataset).to_dict()["uri"] == "rides.csv"
+    for text in (f"dataset.digest = '{dataset.digest}'", "dataset.name LIKE 'rid%'"):
+        assert [item.info.run_id for item in client.search_runs([tracked], text)] == [run.info.run_id]
+    assert client.search_runs([tracked], "dataset.name = 'others'") == []
+
+
+def test_deleted_experiments_are_listed_as_such(client, tracked):
+    ids = [client.create_experiment(f"{tracked}-{number}", tags={"of": tracked}) for number in range(3)]
+    client.delete_experiment(ids[1])
+
+    def listed(view):
+        found = client.search_experiments(view, filter_string=f"tags.of = '{tracked}'")
+        return sorted(item.experiment_id for item in found)
+
+    views = mlflow.entities.ViewType
+    assert listed(views.ACTIVE_ONLY) == sorted([ids[0], ids[2]])
+    assert listed(views.DELETED_ONLY) == [ids[1]]
+    assert listed(views.ALL) == sorted(ids)
+    with pytest.raises(mlflow.MlflowException, match="active"):
+        client.create_run(ids[1])
+    client.restore_experiment(ids[1])
+    assert client.create_run(ids[1]).info.lifecycle_stage == "active"
+    page = client.search_experiments(filter_string=f"tags.of = '{tracked}'", max_results=2)
+    rest = client.search_experiments(
+        filter_string=f"tags.of = '{tracked}'", max_results=2, page_token=page.token
+    )
+    assert sorted(item.experiment_id for item in [*page, *rest]) == sorted(ids)
 
 
 def test_searches_page_by_page(client, tracked):
@@ -120,49 +142,6 @@ def test_artifacts_come_back_byte_by_byte(client, tracked, tmp_path):
     assert back.endswith("all")
     with pytest.raises(Exception, match="nothing"):
         client.download_artifacts(run, "nothing", str(tmp_path))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("multipart", [False, True])
-def test_a_file_of_100_mb_goes_up_and_down(client, tracked, tracking_home, tmp_path, multipart, monkeypatch):
-    import psutil
-
-    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", str(multipart).lower())
-    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(5 << 20))
-    file = tmp_path / "big.bin"
-    file.write_bytes(os.urandom(100 << 20))
-    server = psutil.Process(tracking_home.server().pid)
-    before = server.memory_info().rss
-    run = client.create_run(tracked).info.run_id
-    client.log_artifact(run, str(file))
-    assert server.memory_info().rss - before < 60 << 20
-    (tmp_path / "back").mkdir()
-    back = Path(client.download_artifacts(run, "big.bin", str(tmp_path / "back")))
-    assert server.memory_info().rss - before < 60 << 20
-    with back.open("rb") as found, file.open("rb") as sent:
-        assert hashlib.file_digest(found, "blake2b").digest() == hashlib.file_digest(sent, "blake2b").digest()
-
-
-def test_autologging_of_scikit_learn_is_kept_and_the_model_loads(client, tracked):
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
-    mlflow.sklearn.autolog(silent=True)
-    rng = np.random.default_rng(3)
-    inputs = rng.random((60, 3))
-    with mlflow.start_run() as run:
-        fitted = LogisticRegression(C=0.5).fit(inputs, inputs[:, 0] > 0.5)
-    found = client.get_run(run.info.run_id)
-    assert found.data.params["C"] == "0.5"
-    assert found.data.metrics["training_score"] > 0.7
-    assert found.inputs.dataset_inputs[0].dataset.name == "dataset"
-    (model,) = mlflow.search_logged_models([tracked], output_format="list")
-    assert (model.source_run_id, model.status.value) == (run.info.run_id, "READY")
-    assert found.outputs.model_outputs[0].model_id == model.model_id
-    loaded = mlflow.sklearn.load_model(f"models:/{model.model_id}")
-    assert (loaded.predict(inputs) == fitted.predict(inputs)).all()
-    again = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
-    assert len(again.predict(inputs)) == 60
 
 
 def test_a_project_in_the_url_is_a_world_of_its_own(tracking_url, client, tracked, tmp_path):

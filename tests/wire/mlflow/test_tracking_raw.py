@@ -129,6 +129,15 @@ def test_json_may_be_spelled_as_protocol_buffers_allow(raw, run):
     ]
 
 
+def test_a_dataset_named_again_keeps_what_was_said_of_it(raw, run):
+    dataset = {"name": "rides", "digest": "d1", "source_type": "local", "source": "{}"}
+    for tags in ([{"key": "mlflow.data.context", "value": "training"}], []):
+        body = {"run_id": run["run_id"], "datasets": [{"dataset": dataset, "tags": tags}]}
+        raw.ok("POST", "/runs/log-inputs", body)
+    (given,) = raw.ok("GET", f"/runs/get?run_id={run['run_id']}")["run"]["inputs"]["dataset_inputs"]
+    assert given["tags"] == [{"key": "mlflow.data.context", "value": "training"}]
+
+
 def test_histories_of_many_runs(raw):
     ids = [raw.ok("POST", "/runs/create", {})["run"]["info"]["run_id"] for _ in range(2)]
     for run_id in ids:

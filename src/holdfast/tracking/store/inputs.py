@@ -13,7 +13,11 @@ CONTEXT_TAG = "mlflow.data.context"
 
 
 def add_dataset(transaction: Transaction, experiment_number: int, run_number: int, given: RunInput) -> None:
-    """Adds an input; the same dataset of the same experiment is kept once, its tags are the last ones given."""
+    """Adds an input; the same dataset of the same experiment is kept once.
+
+    A run that names a dataset again changes nothing, as in MLflow: its client names the dataset again, without tags,
+    with each metric that belongs to it.
+    """
     dataset = given.dataset
     key = (experiment_number, dataset.name, dataset.digest)
     where = "experiment_number = ? AND name = ? AND digest = ?"
@@ -29,8 +33,7 @@ def add_dataset(transaction: Transaction, experiment_number: int, run_number: in
     )
     transaction.execute(
         "INSERT INTO run_input (run_number, dataset_number, context, tags) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (run_number, dataset_number) DO UPDATE SET context = excluded.context,"
-        " tags = excluded.tags",
+        " ON CONFLICT (run_number, dataset_number) DO NOTHING",
         (run_number, number, given.tags.get(CONTEXT_TAG), to_json(given.tags)),
     )
 

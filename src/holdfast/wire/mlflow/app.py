@@ -31,7 +31,11 @@ _PREFIXES = re.compile(
     r"/(?:ajax-)?api/\d\.\d/(?:preview/)?mlflow(?:-artifacts)?/|/(?:model-versions/)?get-artifact$|/version$"
 )
 _UPLOADS = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/(?:artifacts|mpu/parts)/")
-_NOT_YET = re.compile(r"/api/\d\.\d/mlflow/(?:traces|scorers|gateway|issues|datasets|prompt-optimization)\b")
+_TRACES = re.compile(r"/api/\d\.\d/mlflow/(?:traces\b|[a-z-]*trace)")
+_NOT_YET = re.compile(
+    r"/api/\d\.\d/mlflow/"
+    r"(?:scorers?|gateway|issues|datasets|prompt-optimization|label-schemas|review-queues|jobs|genai|demo)\b"
+)
 _ACTOR = ACTOR_HEADER.lower().encode()
 _PROJECT_HEADER = PROJECT_HEADER.lower().encode()
 
@@ -181,6 +185,10 @@ def _base_url(scope: Scope, project: str | None) -> str:
 
 
 def _unknown(method: str, path: str) -> Exception:
+    if _TRACES.match(path):
+        return NotImplementedYetError(
+            "holdfast does not keep traces yet", hint="runs, models and artifacts it does"
+        )
     if _NOT_YET.match(path):
         return NotImplementedYetError(f"holdfast does not answer {path} yet")
     return EndpointNotFoundError(f"there is no endpoint {method} {path}")
