@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.base.errors import InvalidError
-from holdfast.data.contract import check_frame, conform_frame, infer_fields
+from holdfast.data.checking import check_frame
+from holdfast.data.contract import conform_frame, infer_fields
 from holdfast.data.decoder import compile_decoder
 from holdfast.data.errors import TableError
 from holdfast.data.records import Contract, FieldContract, TableSpec
@@ -125,7 +126,9 @@ _TYPES = ("float", "integer", "string", "boolean", "datetime")
 _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "float": st.floats(allow_nan=False, allow_infinity=False, width=32),
     "integer": st.integers(-(2**63), 2**63 - 1),
-    "string": st.sampled_from(["a", "b", "zebra", "", "é"]),
+    "string": st.sampled_from(
+        ["a", "b", "zebra", "", "é", "2011-02-28", "2011-02-30", "2011-02-28T07:00", "2011-02-28\n", "b\n"]
+    ),
     "boolean": st.booleans(),
     "datetime": st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1)).map(lambda at: at.isoformat() + "Z"),
 }
@@ -150,16 +153,25 @@ def contracts_and_columns(draw: st.DrawFn) -> tuple[Contract, dict[str, tuple[st
             else (None, None)
         )
         categories = ("a", "b") if type_ == "string" and draw(st.booleans()) else None
+        format_ = pattern = None
+        if type_ == "string" and draw(st.booleans()):
+            format_, pattern = draw(
+                st.sampled_from([("date", None), ("datetime", None), (None, r"\w+(?<!a)")])
+            )
+        role = draw(st.sampled_from(["feature", "time"])) if type_ == "string" else "feature"
         required, hard = draw(st.booleans()), draw(st.integers(0, 4)) == 0
         fields.append(
             FieldContract(
                 name,
                 type_,
+                role,
                 required=required,
                 minimum=bounds[0],
                 maximum=bounds[1],
                 categories=categories,
                 hard=hard,
+                format=format_,
+                pattern=pattern,
             )
         )
         sent = type_ if draw(st.integers(0, 5)) else draw(st.sampled_from(_TYPES))

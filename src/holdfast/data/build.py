@@ -18,7 +18,7 @@ from blake3 import blake3
 from holdfast.base.blobs import Blobs
 from holdfast.base.clock import Micros
 from holdfast.base.encoding import to_msgpack
-from holdfast.data.contract import POLARS_TYPES, RESERVED, conform_frame, field_type, infer_fields
+from holdfast.data.contract import RESERVED, conform_frame, field_type, infer_fields
 from holdfast.data.errors import SourceError, TableError, missing_column
 from holdfast.data.fingerprint import fingerprint_frame, fingerprint_version
 from holdfast.data.policy import show
@@ -32,6 +32,7 @@ from holdfast.data.records import (
     TableSpec,
 )
 from holdfast.data.source import AVAILABLE_AT, ROW_ID, TIME, find_bad_times, read_source, with_time
+from holdfast.data.values import POLARS_TYPES
 from holdfast.profiles.build import build_profile
 
 _LABEL = "_label"

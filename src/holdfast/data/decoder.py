@@ -9,6 +9,7 @@ ranges and categories they left (`temp:range`). What fits neither is explained v
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, NamedTuple, Optional
@@ -17,6 +18,7 @@ import msgspec
 
 from holdfast.base.clock import format_time, parse_time
 from holdfast.base.errors import InvalidError
+from holdfast.data.formats import TIME_FORMAT, python_pattern
 from holdfast.data.policy import expects, noun, show
 from holdfast.data.records import Contract, FieldContract
 
@@ -81,19 +83,27 @@ class RowDecoder:
         self._exact = msgspec.json.Decoder(list[_row_type(self.fields, exact=True)])  # type: ignore[misc]
         self._tolerant = msgspec.json.Decoder(list[_row_type(self.fields, exact=False)])  # type: ignore[misc]
         self._column_types = [list[_value_type(field, exact=False)] for field in self.fields]  # type: ignore[misc]
-        self._checks = [(index, _outlier_check(field)) for index, field in enumerate(self.fields)]
+        self._checks = [
+            (index, check) for index, field in enumerate(self.fields) for check in _outlier_checks(field)
+        ]
         self._times = [index for index, field in enumerate(self.fields) if field.type == "datetime"]
+        # Texts that must be times stay as they were sent; the rows' time is made of them later.
+        self._time_texts = {
+            index: _must_be_time(field)
+            for index, field in enumerate(self.fields)
+            if field.type == "string" and field.format == TIME_FORMAT
+        }
 
     def decode_rows(self, raw_rows: bytes | msgspec.Raw) -> DecodedRows:
         """The rows of a JSON list of objects."""
         try:
-            return DecodedRows(self._columns(self._exact.decode(raw_rows)), [])
+            return DecodedRows(self._columns(self._exact.decode(raw_rows), exact=True), [])
         except (msgspec.ValidationError, InvalidError):
             pass
         except _MALFORMED as error:
             raise _not_json(error) from error
         try:
-            columns = self._columns(self._tolerant.decode(raw_rows))
+            columns = self._columns(self._tolerant.decode(raw_rows), exact=False)
         except (msgspec.ValidationError, InvalidError) as error:
             raise self._explain(raw_rows, error) from None
         except _MALFORMED as error:
@@ -117,12 +127,15 @@ class RowDecoder:
         ]
         return DecodedRows(decoded, self._flags(decoded))
 
-    def _columns(self, rows: list[msgspec.Struct]) -> list[list[Any]]:
+    def _columns(self, rows: list[msgspec.Struct], *, exact: bool) -> list[list[Any]]:
         if not rows:
             raise InvalidError("rows is empty", hint="send at least one row", field="rows", code=INVALID_ROWS)
         columns = [list(column) for column in zip(*map(msgspec.structs.astuple, rows), strict=True)]
         for index in self._times:
             columns[index] = [None if text is None else _canonical(text) for text in columns[index]]
+        for index, always in self._time_texts.items():
+            if always or exact:
+                _check_times(columns[index])
         return columns
 
     def _column(
@@ -141,6 +154,8 @@ class RowDecoder:
                 raise InvalidError("not finite")
             if field.type == "datetime":
                 return [None if text is None else _canonical(text) for text in converted]
+            if field.format == TIME_FORMAT and _must_be_time(field):
+                _check_times(converted)
             return converted
         except (msgspec.ValidationError, InvalidError) as error:
             for row, value in enumerate(values):
@@ -150,7 +165,7 @@ class RowDecoder:
     def _flags(self, columns: list[list[Any]]) -> list[str]:
         flags = []
         for index, check in self._checks:
-            flag = check(columns[index]) if check is not None else None
+            flag = check(columns[index])
             if flag is not None:
                 flags.append(flag)
         return flags
@@ -259,6 +274,8 @@ def _value_type(field: FieldContract, *, exact: bool) -> Any:
             type_ = Literal[field.categories]
         elif (bounds := _bounds(field)) is not None:
             type_ = Annotated[float if field.type == "float" else int, bounds]
+        elif (pattern := python_pattern(field.format, field.pattern)) is not None and field.type == "string":
+            type_ = Annotated[str, msgspec.Meta(pattern=pattern)]
     return type_ if field.required else Optional[type_]  # noqa: UP045  (built at run time)
 
 
@@ -277,15 +294,40 @@ def _bounds(field: FieldContract) -> msgspec.Meta | None:
     return msgspec.Meta(ge=lowest, le=highest)
 
 
-def _outlier_check(field: FieldContract) -> Callable[[list[Any]], str | None] | None:
-    """A function from a column to its flag, or None for a field that cannot be flagged."""
+def _outlier_checks(field: FieldContract) -> list[Callable[[list[Any]], str | None]]:
+    """Functions from a column to its flag or None; none for a field that cannot be flagged."""
+    checks: list[Callable[[list[Any]], str | None]] = []
     if field.type == "string" and field.categories:
-        return _category_check(f"{field.name}:category", frozenset(field.categories) | {None})
+        checks.append(_category_check(f"{field.name}:category", frozenset(field.categories) | {None}))
     if field.type in ("float", "integer") and (field.minimum, field.maximum) != (None, None):
         lowest = -math.inf if field.minimum is None else field.minimum
         highest = math.inf if field.maximum is None else field.maximum
-        return _range_check(f"{field.name}:range", lowest, highest, required=field.required)
-    return None
+        checks.append(_range_check(f"{field.name}:range", lowest, highest, required=field.required))
+    if field.type == "string" and (field.format or field.pattern):
+        checks.append(_format_check(f"{field.name}:format", field))
+    return checks
+
+
+def _format_check(flag: str, field: FieldContract) -> Callable[[list[Any]], str | None]:
+    fits = _format_test(field)
+    return lambda column: None if all(text is None or fits(text) for text in column) else flag
+
+
+def _format_test(field: FieldContract) -> Callable[[str], bool]:
+    if field.format == TIME_FORMAT and field.pattern is None:
+        return _is_time
+    search = re.compile(python_pattern(field.format, field.pattern) or "").search
+    return lambda text: search(text) is not None
+
+
+def _must_be_time(field: FieldContract) -> bool:
+    return field.pattern is None and (field.role == "time" or field.hard)
+
+
+def _check_times(texts: Sequence[str | None]) -> None:
+    for text in texts:
+        if text is not None and not _is_time(text):
+            raise InvalidError(f"{show(text)} is not an ISO 8601 time")
 
 
 def _category_check(flag: str, known: frozenset[str | None]) -> Callable[[list[Any]], str | None]:
@@ -318,7 +360,15 @@ def _problem(field: FieldContract, value: Any) -> str | None:
         return "is out of range" if below or above else None
     if field.hard and field.categories is not None and value not in field.categories:
         return "is not one of the categories"
-    return None
+    return _format_problem(field, value) if field.type == "string" else None
+
+
+def _format_problem(field: FieldContract, value: str) -> str | None:
+    if field.format == TIME_FORMAT and _must_be_time(field):
+        return None if _is_time(value) else "is not an ISO 8601 time"
+    if not field.hard or (field.format is None and field.pattern is None) or _format_test(field)(value):
+        return None
+    return f"is not of the format {field.format}" if field.pattern is None else f"is not like {field.pattern}"
 
 
 def _has_type(field: FieldContract, value: Any) -> bool:

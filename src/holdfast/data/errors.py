@@ -19,6 +19,12 @@ class TableError(InvalidError):
     code = "invalid_table"
 
 
+class ContractFileError(InvalidError):
+    """A contract in YAML is no contract: a key, type, range or format that cannot be."""
+
+    code = "invalid_contract"
+
+
 class DatasetNotFoundError(NotFoundError):
     """There is no such table or version in the project."""
 

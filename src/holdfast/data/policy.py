@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from holdfast.data.records import Contract, FieldContract, FieldType
@@ -44,6 +45,8 @@ def expectation(field: FieldContract) -> str:
         shown = [repr(category) for category in field.categories[:CATEGORIES_SHOWN]]
         rest = len(field.categories) - len(shown)
         text += f", one of {', '.join(shown)}" + (f" and {rest} more" if rest else "")
+    if field.format is not None or field.pattern is not None:
+        text += f" of the format {field.format}" if field.pattern is None else f" like {field.pattern}"
     return text if field.required else f"{text}, or null" if field.categories else f"{text} or null"
 
 
@@ -62,6 +65,20 @@ def show(value: Any) -> str:
         except (TypeError, ValueError):
             text = str(value)
     return text if len(text) <= _VALUE_LENGTH_MOST else text[: _VALUE_LENGTH_MOST - 1] + "…"
+
+
+def is_null_share_beyond(nulls: int, rows: int, tolerated: float, *, exact: bool) -> bool:
+    """Whether more values are missing than a contract tolerates.
+
+    An inferred share is itself an estimate, so it is exceeded only beyond what chance explains: three standard
+    deviations of a binomial count, and one row more. A share that a person made hard is taken at its word.
+
+    Example:
+        >>> is_null_share_beyond(4, 100, 0.03, exact=False), is_null_share_beyond(4, 100, 0.03, exact=True)
+        (False, True)
+    """
+    expected = rows * tolerated
+    return nulls > expected + (0 if exact else 3 * math.sqrt(expected * (1 - tolerated)) + 1)
 
 
 def _number(value: float) -> str:

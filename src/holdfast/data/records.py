@@ -11,7 +11,18 @@ from holdfast.base.clock import Micros
 FieldType = Literal["float", "integer", "string", "boolean", "datetime"]
 FieldRole = Literal["feature", "time", "key", "label"]
 PartOrigin = Literal["source", "feed"]
-ViolationKind = Literal["missing_field", "unknown_field", "invalid_field", "range", "category"]
+ViolationKind = Literal[
+    "missing_field",
+    "unknown_field",
+    "invalid_field",
+    "range",
+    "category",
+    "format",
+    "null_share",
+    "duplicate",
+    "stale",
+    "expectation",
+]
 
 
 class TableSpec(msgspec.Struct, frozen=True):
@@ -36,8 +47,13 @@ class TableSpec(msgspec.Struct, frozen=True):
 class FieldContract(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one column promises.
 
-    Type, presence and (where `hard`) range and categories reject; inferred ranges and categories only flag,
-    because rejecting them would hide the drift that monitoring looks for.
+    Type and presence reject. Range, categories, format and null share reject only where the field is `hard`;
+    inferred ones only flag, because rejecting them would hide the drift that monitoring looks for. The time of a
+    row must have its format always: without it nothing can be joined or learned.
+
+    `null_share` is the tolerated share of nulls where the field is not required; 0 there tolerates any share.
+    `format` is a name of `data.formats.FORMATS`, or `pattern` a regular expression of Python's that the whole
+    string must match.
     """
 
     name: str
@@ -49,14 +65,23 @@ class FieldContract(msgspec.Struct, frozen=True, omit_defaults=True):
     categories: tuple[str, ...] | None = None
     null_share: float = 0.0
     hard: bool = False
+    format: str | None = None
+    pattern: str | None = None
+    description: str = ""
 
 
 class Contract(msgspec.Struct, frozen=True):
-    """The schema of a table's rows as callers must send them, plus key, time and label."""
+    """The schema of a table's rows as callers must send them, plus key, time and label.
+
+    `unique` are sets of columns whose values together may occur once in a frame. `freshness_us` is how old the
+    newest row of a frame may be when it is checked. Both concern frames, not single requests.
+    """
 
     table: str
     version: int
     fields: tuple[FieldContract, ...]
+    unique: tuple[tuple[str, ...], ...] = ()
+    freshness_us: int | None = None
 
     @property
     def urn(self) -> str:
@@ -141,7 +166,9 @@ class DatasetDraft(msgspec.Struct, frozen=True):
 class Violation(msgspec.Struct, frozen=True):
     """Where a frame breaks its contract: how often, with a few examples.
 
-    An `error` means that the door would refuse the same rows one by one; a `warning` is only flagged there.
+    An `error` of a value means that the door would refuse the same rows one by one; a `warning` is only flagged
+    there. Null shares, duplicates, age and expectations are judged on frames alone. `rows` are the first few of
+    the `count` rows at fault, counted from 1 after the header.
     """
 
     kind: ViolationKind
@@ -150,6 +177,7 @@ class Violation(msgspec.Struct, frozen=True):
     message: str
     severity: Literal["error", "warning"] = "error"
     examples: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
 
 
 class ListDatasetsRequest(msgspec.Struct, frozen=True):

@@ -54,6 +54,24 @@ def read_source(path: str) -> pl.LazyFrame:
     return frame.with_columns(_plain(name, type_) for name, type_ in schema.items() if _is_dressed(type_))
 
 
+def scan_cells(path: str) -> pl.LazyFrame:
+    """The cells of a CSV file as strings, lazily, so that each can be judged by itself; empty and `NA` are null.
+
+    Raises:
+        SourceError: as `read_source`.
+    """
+    _check_file(Path(path))
+    try:
+        frame = pl.scan_csv(path, infer_schema=False, null_values=_NULL_TEXTS, glob=False)
+        if frame.head(1).collect().is_empty():
+            raise SourceError(
+                f"{path} has no rows", hint="name a file with a header line and at least one row"
+            )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, error) from error
+    return frame
+
+
 def with_time(frame: pl.LazyFrame, time: str | pl.Expr) -> pl.LazyFrame:
     """Adds the column `time`: the event time of every row as `Datetime("us")` in UTC, without a zone.
 

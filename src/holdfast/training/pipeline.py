@@ -20,7 +20,7 @@ import polars as pl
 from holdfast.base.blobs import Blobs
 from holdfast.base.encoding import to_msgpack
 from holdfast.data.build import build_dataset, read_parts
-from holdfast.data.contract import check_frame
+from holdfast.data.checking import check_frame
 from holdfast.data.records import Contract, DatasetDraft
 from holdfast.data.source import AVAILABLE_AT, ROW_ID, TIME
 from holdfast.features.compute import check_time_travel, compute_view, feature_columns

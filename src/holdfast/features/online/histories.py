@@ -14,9 +14,10 @@ from typing import Any
 import polars as pl
 
 from holdfast.base.clock import Micros
-from holdfast.data.contract import POLARS_TYPES, conform_frame
+from holdfast.data.contract import conform_frame
 from holdfast.data.records import FieldContract
 from holdfast.data.source import ROW_ID, TIME
+from holdfast.data.values import POLARS_TYPES
 from holdfast.features.online.packing import digest_key
 from holdfast.features.online.store import OnlineTransaction
 

@@ -23,9 +23,9 @@ from blake3 import blake3
 from holdfast.base.clock import Micros
 from holdfast.base.encoding import to_json, to_msgpack
 from holdfast.base.errors import UserCodeError
-from holdfast.data.contract import POLARS_TYPES
 from holdfast.data.records import Contract
 from holdfast.data.source import AVAILABLE_AT, ROW_ID, TIME, compile_time
+from holdfast.data.values import POLARS_TYPES
 from holdfast.features.compute import FeatureFunction, compute_view
 from holdfast.features.online.histories import Histories, frame_of
 from holdfast.features.online.packing import Entity, digest_key
