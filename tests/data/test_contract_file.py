@@ -28,12 +28,12 @@ CONTRACT = Contract(
 def test_a_contract_reads_well() -> None:
     assert write_contract(CONTRACT) == (
         "# What the rows of rides promise. `hard: true` makes ranges and categories reject.\n"
-        "contract: rides\nversion: 3\nunique:\n- - day\n  - hr\nfreshness: 2d\nfields:\n"
+        "contract: rides\nversion: 3\nunique: [[day, hr]]\nfreshness: 2d\nfields:\n"
         "  day: {type: string, role: time, format: date}\n"
-        "  temp:\n    type: float\n    range: [0.02, 1.0]\n"
-        "  season:\n    type: string\n    categories: [fall, 'no', '1']\n    hard: true\n"
-        "  wind:\n    type: float\n    nulls: 0.01\n    range: [0.0, null]\n"
-        "  hr:\n    type: integer\n    range: [0, 23]\n"
+        "  temp: {type: float, range: [0.02, 1.0]}\n"
+        "  season: {type: string, categories: [fall, 'no', '1'], hard: true}\n"
+        "  wind: {type: float, nulls: 0.01, range: [0.0, null]}\n"
+        "  hr: {type: integer, range: [0, 23]}\n"
     )
     assert read_contract(write_contract(CONTRACT)) == CONTRACT
 

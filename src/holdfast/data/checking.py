@@ -19,12 +19,13 @@ from holdfast.base.clock import Micros, format_duration, format_time
 from holdfast.data.format_columns import fits
 from holdfast.data.formats import TIME_FORMAT
 from holdfast.data.policy import expects, is_null_share_beyond, noun, show
-from holdfast.data.records import Contract, FieldContract, Violation, ViolationKind
-from holdfast.data.source import parse_iso, read_source, scan_cells
+from holdfast.data.records import Contract, DataCheck, FieldContract, Violation, ViolationKind
+from holdfast.data.source import parse_iso, read_source, scan_cells, unreadable
 from holdfast.data.values import Values, values_of
 
 _EXAMPLES = 3
 _ROWS_READ = 1000
+_NAMES_SHOWN = 12
 _ROW = "_holdfast_row"
 
 
@@ -57,20 +58,27 @@ def check_frame(
         >>> violation.kind, violation.count, violation.rows, violation.severity
         ('range', 1, (2,), 'warning')
     """
-    return _check(frame.lazy(), contract, now_at, cells=False)
+    return _check(frame.lazy(), contract, now_at, cells=False)[1]
 
 
-def check_file(path: str, contract: Contract, *, now_at: Micros | None = None) -> list[Violation]:
+def check_file(path: str, contract: Contract, *, now_at: Micros | None = None) -> DataCheck:
     """The same for a CSV or Parquet file; a cell of CSV is read as what the contract says its column is.
 
     Raises:
         SourceError: the file cannot be read at all.
     """
     cells = Path(path).suffix.lower() == ".csv"
-    return _check(scan_cells(path) if cells else read_source(path), contract, now_at, cells=cells)
+    frame = scan_cells(path) if cells else read_source(path)
+    try:
+        rows, violations = _check(frame, contract, now_at, cells=cells)
+    except pl.exceptions.PolarsError as error:
+        raise unreadable(path, error) from error
+    return DataCheck(path, contract.urn, rows, tuple(violations))
 
 
-def _check(frame: pl.LazyFrame, contract: Contract, now_at: Micros | None, *, cells: bool) -> list[Violation]:
+def _check(
+    frame: pl.LazyFrame, contract: Contract, now_at: Micros | None, *, cells: bool
+) -> tuple[int, list[Violation]]:
     schema = frame.collect_schema()
     names = {field.name for field in contract.fields}
     rules = [
@@ -88,7 +96,8 @@ def _check(frame: pl.LazyFrame, contract: Contract, now_at: Micros | None, *, ce
     found += _with_examples(frame, broken, rows, contract)
     order = [field.name for field in contract.fields]
     found.sort(key=lambda violation: order.index(violation.field) if violation.field in names else -1)
-    return found + _duplicates(frame, contract, schema) + _stale(frame, contract, schema, now_at, cells=cells)
+    found += _duplicates(frame, contract, schema)
+    return rows, found + _stale(frame, contract, schema, now_at, cells=cells)
 
 
 def _rules(field: FieldContract, values: Values) -> list[_Rule]:
@@ -179,8 +188,10 @@ def _violation(rule: _Rule, count: int, rows: int, seen: pl.DataFrame, contract:
 
 
 def _unknown(name: str, rows: int, contract: Contract) -> Violation:
-    names = ", ".join(field.name for field in contract.request_fields())
-    message = f"{name}: {contract.urn} has no such field; its fields are: {names}"
+    names = [field.name for field in contract.request_fields()]
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    known = ", ".join(names[:_NAMES_SHOWN]) + more
+    message = f"{name}: {contract.urn} has no such field; its fields are: {known}"
     return Violation("unknown_field", name, rows, message)
 
 

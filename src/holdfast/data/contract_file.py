@@ -43,10 +43,9 @@ def write_contract(contract: Contract) -> str:
     if contract.freshness_us is not None:
         head["freshness"] = format_duration(contract.freshness_us)
     lines = [f"# What the rows of {contract.table} promise. `hard: true` makes ranges and categories reject."]
-    lines += [_dump({key: value}, inline=False) for key, value in head.items()]
+    lines += [_entry(key, value) for key, value in head.items()]
     lines.append("fields:" if contract.fields else "fields: {}")
-    for field in contract.fields:
-        lines += [f"  {line}" for line in _dump({field.name: _described(field)}).split("\n")]
+    lines += [f"  {_entry(field.name, _described(field))}" for field in contract.fields]
     return "\n".join(lines) + "\n"
 
 
@@ -92,10 +91,15 @@ def read_contract_file(path: Path) -> Contract:
     return read_contract(text, str(path))
 
 
-def _dump(value: dict[str, Any], *, inline: bool = True) -> str:
+def _entry(key: str, value: Any) -> str:
+    """`key: value` on one line."""
+    return f"{_flow(key)}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
         """Texts with breaks that YAML would fold are written with escapes."""
 
     def text(dumper: Any, value: str) -> Any:
@@ -103,15 +107,9 @@ def _dump(value: dict[str, Any], *, inline: bool = True) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
-    dumped: str = yaml.dump(
-        value,
-        Dumper=Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=math.inf,
-        default_flow_style=None if inline else False,
-    )
-    return dumped.rstrip("\n")
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": math.inf}
+    dumped: str = yaml.dump([value], Dumper=Dumper, default_flow_style=True, **options)
+    return dumped.rstrip("\n").removeprefix("[").removesuffix("]")
 
 
 def _described(field: FieldContract) -> dict[str, Any]:

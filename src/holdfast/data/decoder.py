@@ -27,6 +27,8 @@ MISSING_FIELD = "missing_field"
 UNKNOWN_FIELD = "unknown_field"
 INVALID_ROWS = "invalid_rows"
 INVALID_JSON = "invalid_json"
+# Stands for a text that nobody sends, where a type must allow none.
+_NOTHING = "\x00holdfast"
 
 # A string in JSON that is not UTF-8 comes out of msgspec as Python's own error.
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError)
@@ -271,12 +273,19 @@ def _value_type(field: FieldContract, *, exact: bool) -> Any:
     type_ = _TYPES[field.type]
     if exact or field.hard:
         if field.type == "string" and field.categories:
-            type_ = Literal[field.categories]
+            type_ = Literal[tuple(_fitting_categories(field)) or (_NOTHING,)]
         elif (bounds := _bounds(field)) is not None:
             type_ = Annotated[float if field.type == "float" else int, bounds]
         elif (pattern := python_pattern(field.format, field.pattern)) is not None and field.type == "string":
             type_ = Annotated[str, msgspec.Meta(pattern=pattern)]
     return type_ if field.required else Optional[type_]  # noqa: UP045  (built at run time)
+
+
+def _fitting_categories(field: FieldContract) -> list[str]:
+    """The categories that have the field's format as well, where it has one."""
+    if field.format is None and field.pattern is None:
+        return list(field.categories or ())
+    return [category for category in field.categories or () if _format_test(field)(category)]
 
 
 def _bounds(field: FieldContract) -> msgspec.Meta | None:

@@ -25,6 +25,12 @@ class ContractFileError(InvalidError):
     code = "invalid_contract"
 
 
+class ExpectationError(InvalidError):
+    """A user's expectation cannot be judged: its function raised, or answered with no truth value."""
+
+    code = "invalid_expectation"
+
+
 class DatasetNotFoundError(NotFoundError):
     """There is no such table or version in the project."""
 

@@ -180,6 +180,19 @@ class Violation(msgspec.Struct, frozen=True):
     rows: tuple[int, ...] = ()
 
 
+class DataCheck(msgspec.Struct, frozen=True):
+    """What checking one frame against its contract found. Warnings do not fail it."""
+
+    source: str
+    contract: str
+    rows: int
+    violations: tuple[Violation, ...]
+
+    def count(self, severity: Literal["error", "warning"]) -> int:
+        """How many violations are of a severity."""
+        return sum(violation.severity == severity for violation in self.violations)
+
+
 class ListDatasetsRequest(msgspec.Struct, frozen=True):
     """All tables of the project that have a dataset version."""
 

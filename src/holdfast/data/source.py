@@ -46,7 +46,7 @@ def read_source(path: str) -> pl.LazyFrame:
         schema = frame.collect_schema()
         empty = frame.head(1).collect().is_empty()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if empty:
         raise SourceError(f"{path} has no rows", hint="name a file with a header line and at least one row")
     if _PANDAS_INDEX in schema:
@@ -68,7 +68,7 @@ def scan_cells(path: str) -> pl.LazyFrame:
                 f"{path} has no rows", hint="name a file with a header line and at least one row"
             )
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return frame
 
 
@@ -164,7 +164,7 @@ def _check_file(file: Path) -> None:
         size = file.stat().st_size
         file.open("rb").close()
     except OSError as error:
-        raise _unreadable(str(file), error) from error
+        raise unreadable(str(file), error) from error
     if size == 0:
         raise SourceError(f"{file} is empty", hint="name a file with a header line and at least one row")
 
@@ -175,7 +175,8 @@ def _scan(file: Path) -> pl.LazyFrame:
     return pl.scan_csv(file, infer_schema_length=None, null_values=_NULL_TEXTS, glob=False)
 
 
-def _unreadable(path: str, error: Exception) -> SourceError:
+def unreadable(path: str, error: Exception) -> SourceError:
+    """The error for a file that is there but cannot be read as what its name says."""
     if isinstance(error, PermissionError):
         return SourceError(f"{path} cannot be read (permission denied)", hint="check its permissions")
     reason = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
