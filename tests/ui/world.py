@@ -29,6 +29,7 @@ from holdfast.monitoring import store as monitoring_store
 from holdfast.monitoring.records import LossSums, Window
 from holdfast.profiles.build import build_profile
 from holdfast.registry.baseline import Baseline, build_baseline
+from holdfast.registry.catalog.service.models import ModelCatalog
 from holdfast.registry.records import (
     GateSpec,
     ModelFile,
@@ -37,8 +38,9 @@ from holdfast.registry.records import (
     SignatureColumn,
     VersionDraft,
 )
-from holdfast.server.compose import MIGRATIONS, compose
+from holdfast.server.compose import MIGRATIONS, Services, compose
 from holdfast.tracking.records import Artifact, CodeSnapshot, EnvironmentSnapshot, RunResult
+from holdfast.tracking.service import ExperimentService
 from holdfast.training.records import ModelSpec
 from holdfast.ui.services import PageServices
 from tests.ui.draws import Subject, answers, contract_of, gates, log_losses, other_metrics, sums
@@ -72,7 +74,16 @@ class World:
     start_at: int
     generator: np.random.Generator
     digits: Random
+    composed: Services
     baselines: dict[str, Baseline] = field(default_factory=dict)
+
+    @property
+    def experiments(self) -> ExperimentService:
+        return self.composed.logging.experiments
+
+    @property
+    def models(self) -> ModelCatalog:
+        return self.composed.models
 
     def at(self, day: float) -> int:
         return self.start_at + int(day * DAY_US)
@@ -318,7 +329,9 @@ def build(folder: Path, start_at: int) -> World:
     actions = Actions(composed.registry, composed.rollouts, composed.deployments)
     # The replay of the log is another room's; these pages are tested with and without a line of its making.
     services = replace(composed.pages(clock, ledger), counterfactual=None)
-    return World(services, ledger, blobs, clock, actions, start_at, np.random.default_rng(5), Random(3))
+    return World(
+        services, ledger, blobs, clock, actions, start_at, np.random.default_rng(5), Random(3), composed
+    )
 
 
 __all__ = ["ADA", "ENVIRONMENT", "HOUR_US", "LOOP", "MARA", "Subject", "World", "build"]

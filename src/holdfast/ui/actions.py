@@ -15,6 +15,7 @@ from holdfast.loop.records import (
     TrainRequest,
 )
 from holdfast.registry.records import ApproveRequest
+from holdfast.tracking.run_records import RunRequest
 from holdfast.ui import urls
 from holdfast.ui.services import PageServices
 
@@ -60,6 +61,18 @@ def resume(services: PageServices, context: Context, path: Parameters, fields: P
     """Lets the loop promote by itself again."""
     _check_environment(services, context, path)
     return _told(path, services.loop.resume(context, ResumeRequest(path["name"], fields.get("reason", ""))))
+
+
+def delete_run(services: PageServices, context: Context, path: Parameters, fields: Parameters) -> str:
+    """Deletes a run, which can be restored."""
+    services.runs.delete(context, RunRequest(path["run_id"]))
+    return urls.with_query(urls.run(path["run_id"]), changed="deleted")
+
+
+def restore_run(services: PageServices, context: Context, path: Parameters, fields: Parameters) -> str:
+    """Restores a deleted run."""
+    services.runs.restore(context, RunRequest(path["run_id"]))
+    return urls.with_query(urls.run(path["run_id"]), changed="restored")
 
 
 def _told(path: Parameters, decision: Decision) -> str:

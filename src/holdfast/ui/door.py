@@ -82,6 +82,8 @@ class Door:
                 quote(request.url.path.removesuffix(".json")),
                 dict(request.path_params),
                 dict(request.query_params),
+                tuple(request.query_params.multi_items()),
+                request.url.path.endswith(".json"),
             )
             context = context_of(request)
             return await run_in_threadpool(lambda: answer(context, show(self._services, context, asked)))

@@ -60,6 +60,8 @@ def _parts(urn: str) -> tuple[str, str, str]:
     kinds = {"data": "dataset", "registry": "version", "serving": "deployment", "rollout": "rollout"}
     if domain == "features":
         return "features", name, number
+    if domain == "tracking" and name.startswith("model/"):
+        return "model", short[:_ID_CHARACTERS], ""
     if domain == "tracking":
         return "run", short[:_ID_CHARACTERS], ""
     if domain in ("monitoring", "loop"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from holdfast.base.context import Context
 from holdfast.ui import urls
@@ -16,11 +17,21 @@ REFRESH_S = 3.0
 
 @dataclass(frozen=True)
 class PageRequest:
-    """What was asked for: the path without `.json`, its parameters, and the query."""
+    """What was asked for: the path without `.json`, its parameters, and the query; `pairs` has what comes twice.
+
+    With `as_data` a program asks, for whom nothing needs to be thinned.
+    """
 
     path: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    pairs: tuple[tuple[str, str], ...] = ()
+    as_data: bool = False
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a parameter that may come more than once or hold several, with commas between them."""
+        found = [part.strip() for key, value in self.pairs if key == name for part in value.split(",")]
+        return list(dict.fromkeys(part for part in found if part))
 
     def number(self, name: str) -> int:
         """A number of the path; one that no object can have where it is not a number."""
@@ -55,8 +66,15 @@ def head(
     command: str = "",
     crumbs: tuple[tuple[str, str], ...] = (),
     live: bool = True,
+    stateful: bool = False,
 ) -> Page:
-    """The head of a page: domain time, the command that prints the same, its JSON, and the way to it."""
+    """The head of a page: domain time, the command that prints the same, its JSON, and the way to it.
+
+    With `stateful` the JSON says what the query asks for too.
+    """
+    json_url = urls.json_of(request.path)
+    if stateful and request.pairs:
+        json_url = f"{json_url}?{urlencode(request.pairs)}"
     return Page(
         title=title,
         now_at=services.clock.now(),
@@ -66,7 +84,7 @@ def head(
         status=status,
         urn=urn,
         command=command,
-        json_url=urls.json_of(request.path),
+        json_url=json_url,
         crumbs=tuple(Crumb(name, url) for name, url in crumbs),
         refresh_s=REFRESH_S if live else 0.0,
     )

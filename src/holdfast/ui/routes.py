@@ -21,7 +21,6 @@ from holdfast.ui import (
     models,
     overview,
     rollouts,
-    runs,
     urls,
     versions,
 )
@@ -31,6 +30,8 @@ from holdfast.ui.kit.page import html_response_headers
 from holdfast.ui.kit.patterns import PATTERNS_URL, patterns_page
 from holdfast.ui.page import Show
 from holdfast.ui.patience import LastKnown
+from holdfast.ui.runs import artifacts, compare_page, curve_pages, listing, summary
+from holdfast.ui.runs.files import send_file
 from holdfast.ui.services import PageServices
 
 PAGES: tuple[tuple[str, Show], ...] = (
@@ -45,8 +46,12 @@ PAGES: tuple[tuple[str, Show], ...] = (
     ("/alerts/{number}", alerts.show),
     (urls.DECISIONS, decisions.show_list),
     ("/decisions/{number}", decisions.show),
-    (urls.RUNS, runs.show_list),
-    ("/runs/{run_id}", runs.show),
+    (urls.RUNS, listing.show),
+    (urls.COMPARE, compare_page.show),
+    ("/runs/{run_id}", summary.show),
+    ("/runs/{run_id}/curves", curve_pages.show),
+    ("/runs/{run_id}/system", curve_pages.show_system),
+    ("/runs/{run_id}/artifacts", artifacts.show),
     (urls.DATASETS, datasets.show_list),
     ("/datasets/{table}/versions/{version}", datasets.show),
 )
@@ -58,6 +63,8 @@ FORMS: tuple[tuple[str, Act], ...] = (
     ("/deployments/{environment}/{name}/promote", actions.promote),
     ("/deployments/{environment}/{name}/abort", actions.abort),
     ("/deployments/{environment}/{name}/resume", actions.resume),
+    ("/runs/{run_id}/delete", actions.delete_run),
+    ("/runs/{run_id}/restore", actions.restore_run),
 )
 
 
@@ -73,6 +80,7 @@ def page_routes(services: PageServices) -> list[Route]:
         *(route for path, show in PAGES for route in door.page(path, show)),
         *_jump(services, door),
         *(door.form(path, act) for path, act in FORMS),
+        Route("/runs/{run_id}/file", send_file(services, door)),
         Route("/models", _redirect(urls.OVERVIEW)),
         Route(PATTERNS_URL, _patterns(services)),
         Route(f"{ASSET_PATH}{{name}}", _static(door)),

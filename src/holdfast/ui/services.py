@@ -17,10 +17,19 @@ if TYPE_CHECKING:
     from holdfast.loop.service import LoopService
     from holdfast.loop.trace import TraceService
     from holdfast.monitoring.service import MonitoringService
+    from holdfast.registry.catalog.service.aliases import AliasCatalog
+    from holdfast.registry.catalog.service.versions import VersionCatalog
     from holdfast.registry.service import RegistryService
     from holdfast.rollout.service import RolloutService
     from holdfast.serving.service import DeploymentService
-    from holdfast.tracking.service import RunCatalog, TrackingService
+    from holdfast.tracking.service import (
+        ArtifactService,
+        LoggedModelService,
+        MetricService,
+        RunCatalog,
+        RunService,
+        TrackingService,
+    )
 
 
 class Counterfactual(Protocol):
@@ -39,9 +48,15 @@ class PageServices:
     jobs: JobService
     tracking: TrackingService
     runs: RunCatalog
+    logged_runs: RunService
+    curves: MetricService
+    logged_models: LoggedModelService
+    artifacts: ArtifactService
     data: DataService
     features: FeatureService
     registry: RegistryService
+    versions: VersionCatalog
+    aliases: AliasCatalog
     rollouts: RolloutService
     deployments: DeploymentService
     monitoring: MonitoringService

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
 OVERVIEW = "/"
 DEPLOYMENTS = "/deployments"
 RUNS = "/runs"
+COMPARE = "/runs/compare"
+ALIAS_REQUESTS = "/alias-requests"
 ALERTS = "/alerts"
 DECISIONS = "/decisions"
 ROLLOUTS = "/rollouts"
@@ -30,6 +33,37 @@ def run(run_id: str) -> str:
     return f"{RUNS}/{quote(run_id, safe='')}"
 
 
+def run_curves(run_id: str, metric: str = "", *, system: bool = False) -> str:
+    """The curves of a run, or the large one of a metric. The metric is in the query, as its name may hold slashes."""
+    path = f"{run(run_id)}/{'system' if system else 'curves'}"
+    return with_query(path, metric=metric) if metric else path
+
+
+def run_artifacts(run_id: str, path: str) -> str:
+    """A folder or a file of a run. The path is in the query, as a file may be named like a page of ours."""
+    return with_query(f"{run(run_id)}/artifacts", path=path) if path else f"{run(run_id)}/artifacts"
+
+
+def run_file(run_id: str, path: str, *, shown: bool = False) -> str:
+    """The bytes of a file of a run: a download, or an image for our own page where it is one."""
+    changes = {"path": path, "shown": "yes"} if shown else {"path": path}
+    return with_query(f"{run(run_id)}/file", **changes)
+
+
+def runs_of(experiment: str) -> str:
+    """The runs of an experiment, by its name."""
+    return with_query(RUNS, experiment=experiment)
+
+
+def compared(run_ids: Sequence[str]) -> str:
+    """Some runs side by side."""
+    return f"{COMPARE}?runs={','.join(run_ids)}"
+
+
+def alias_request(number: int) -> str:
+    return f"{ALIAS_REQUESTS}#request-{number}"
+
+
 def alert(number: int) -> str:
     return f"{ALERTS}/{number}"
 
@@ -51,7 +85,7 @@ def json_of(path: str) -> str:
     return f"{path}.json"
 
 
-def with_query(path: str, **values: object) -> str:
+def with_query(path: str, /, **values: object) -> str:
     return f"{path}?{urlencode({name: str(value) for name, value in values.items()})}"
 
 

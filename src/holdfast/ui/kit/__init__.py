@@ -11,12 +11,13 @@ return ready Markup; templates import the macros of `kit/parts.html`.
 from holdfast.ui.kit.assets import asset, asset_url
 from holdfast.ui.kit.badges import badge
 from holdfast.ui.kit.page import Crumb, Page, PageRenderer, Site, Tab, html_response_headers
-from holdfast.ui.kit.parts import Event, Fact, Tile
-from holdfast.ui.kit.table import Paging, render_table, table
+from holdfast.ui.kit.parts import Choices, Event, Fact, QueryBox, Tile
+from holdfast.ui.kit.table import Paging, Selecting, Sorting, render_table, table
 from holdfast.ui.kit.table_query import Choice, Column, Row
 
 __all__ = [
     "Choice",
+    "Choices",
     "Column",
     "Crumb",
     "Event",
@@ -24,8 +25,11 @@ __all__ = [
     "Page",
     "PageRenderer",
     "Paging",
+    "QueryBox",
     "Row",
+    "Selecting",
     "Site",
+    "Sorting",
     "Tab",
     "Tile",
     "asset",

@@ -37,7 +37,7 @@
     const selection = getSelection();
     return (
       (node.contains(focused) && (typing(focused) || !focused.closest("tr[data-key]"))) ||
-      node.querySelector("details.confirm[open], .readout, [data-copied]") !== null ||
+      node.querySelector("details[open], .readout, [data-copied], [data-choose]:checked") !== null ||
       (!!selection && !selection.isCollapsed && node.contains(selection.anchorNode))
     );
   };

@@ -6,6 +6,7 @@ import msgspec
 from markupsafe import Markup
 
 from holdfast.ui.kit.badges import Tone
+from holdfast.ui.kit.page import Tab
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -47,3 +48,24 @@ class Event(msgspec.Struct, frozen=True):
     evidence: tuple[Fact, ...] = ()
     reversal: str = ""
     url: str = ""
+
+
+class Choices(msgspec.Struct, frozen=True):
+    """One small choice of how a page is drawn: its name, a link for each option, and the option that is chosen."""
+
+    name: str
+    options: tuple[Tab, ...]
+    chosen: str
+
+
+class QueryBox(msgspec.Struct, frozen=True):
+    """The box of a filter language and what is wrong with its text.
+
+    `before`, `wrong` and `behind` are the text around the place of the error, empty where that is not known.
+    """
+
+    text: str
+    error: str = ""
+    before: str = ""
+    wrong: str = ""
+    behind: str = ""

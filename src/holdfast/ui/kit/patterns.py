@@ -6,6 +6,7 @@ from a fixed seed and the given time, so that two renderings at one time are the
 
 import random
 from collections.abc import Mapping
+from typing import Any
 
 from markupsafe import Markup
 
@@ -13,8 +14,8 @@ from holdfast.ui.kit import charts
 from holdfast.ui.kit.badges import VOCABULARY, badge
 from holdfast.ui.kit.format import code_block, duration, number, percent, short_id, si, size, time_tag
 from holdfast.ui.kit.page import Crumb, Page, PageRenderer, Site, Tab
-from holdfast.ui.kit.parts import Event, Fact, Tile
-from holdfast.ui.kit.table import table
+from holdfast.ui.kit.parts import Choices, Event, Fact, QueryBox, Tile
+from holdfast.ui.kit.table import Selecting, Sorting, render_table, table
 from holdfast.ui.kit.table_query import Choice, Column, Row
 
 PATTERNS_URL = "/-/patterns"
@@ -54,6 +55,10 @@ def patterns_page(
         runs=_runs_table(now_at, query or {}),
         no_runs=_empty_table(),
         formats=_formats(now_at),
+        boxes=_boxes(),
+        choices=_choices(),
+        way=(Crumb("artifacts", "#"), Crumb("plots", "#plots"), Crumb("confusion_matrix.png", "#file")),
+        chosen=_choosing_table(),
         views=(Tab("Summary", "#"), Tab("Versions", "#versions", 3), Tab("Lineage", "#lineage")),
     )
 
@@ -195,8 +200,60 @@ def _lineage() -> Markup:
     return charts.lineage_graph(nodes, [charts.Edge(*pair) for pair in pairs])
 
 
-def _charts(now_at: int) -> dict[str, Markup]:
+def _trials() -> list[charts.Series]:
+    """The losses of eight runs, more than there are colours."""
+    generator = random.Random(4)
+    return [
+        charts.Series(
+            f"trial-{number:03d}",
+            tuple(float(step) for step in range(60)),
+            tuple(2.0 * 0.97**step * (1 + number / 12) + abs(generator.gauss(0, 0.01)) for step in range(60)),
+        )
+        for number in range(8)
+    ]
+
+
+def _small(number: int, log: bool = False) -> Markup:
+    one = _trials()[number]
+    return charts.line_chart(
+        [one],
+        title=f"metric_{number}",
+        y_label="by step",
+        x_is_time=False,
+        height=110,
+        log=log,
+        url=f"#{number}",
+    )
+
+
+def _scatter(log: bool) -> Markup:
+    generator = random.Random(9)
+    if not log:
+        words = ("adam", "lion", "sgd")
+        dots = [charts.Dot(f"trial-{n}", float(n % 3), generator.gauss(0.3, 0.05)) for n in range(24)]
+        return charts.scatter_plot(
+            dots, title="loss by optimizer", x_label="optimizer", y_label="loss", categories=words
+        )
+    rates = [10 ** generator.uniform(-4, -1) for _ in range(40)]
+    dots = [
+        charts.Dot(
+            f"trial-{n}", rate, 0.2 + abs(rate - 0.01) ** 0.5 + generator.gauss(0, 0.02), f"#trial-{n}"
+        )
+        for n, rate in enumerate(rates)
+    ]
+    return charts.scatter_plot(
+        dots, title="loss by learning_rate", x_label="learning_rate, logarithmic", y_label="loss", log_x=True
+    )
+
+
+def _charts(now_at: int) -> dict[str, Any]:
     return {
+        "trials": charts.line_chart(
+            _trials(), title="Eight runs", y_label="loss by step", x_is_time=False, log=True
+        ),
+        "multiples": [_small(number, log=number == 2) for number in range(3)],
+        "scatter": _scatter(log=True),
+        "categories_scatter": _scatter(log=False),
         "quality": _quality(now_at),
         "latency": _latency(now_at),
         "truncated": _truncated(now_at),
@@ -284,6 +341,40 @@ def _empty_table() -> Markup:
         code_block("$ holdfast train bikes.py")
     )
     return table((Column("run", "Run"),), (), empty=empty)
+
+
+def _boxes() -> tuple[QueryBox, QueryBox]:
+    """A filter that can be read, and one that cannot."""
+    good = "metrics.loss < 0.3 AND params.optimizer = 'adam'"
+    return QueryBox(good), QueryBox(
+        "metrics.loss < low", "Invalid filter: expected a number for metrics.loss", "metrics.loss < ", "low"
+    )
+
+
+def _choices() -> tuple[Choices, ...]:
+    def of(name: str, *titles: str) -> Choices:
+        return Choices(name, tuple(Tab(title, f"#{title}") for title in titles), titles[0])
+
+    return of("Across", "by step", "by time"), of("Values", "linear", "logarithmic")
+
+
+def _choosing_table() -> Markup:
+    """Rows to tick, headings that sort by a store's own words, differences and the best value."""
+    differs = Markup('<span class="differs">≠ {}</span>').format("sgd")
+    best = Markup('<strong>{}</strong> <span class="best">best</span>').format("0.198")
+    columns = (
+        Column("run", "Run"),
+        Column("optimizer", "optimizer", sortable=False),
+        Column("loss", "loss", align="right"),
+    )
+    rows = [
+        Row({"run": "trial-014", "optimizer": "adam", "loss": 0.231}, "#14", "14"),
+        Row({"run": "trial-015", "optimizer": differs, "loss": best}, "#15", "15"),
+    ]
+    sorting = {"run": Sorting("#run"), "loss": Sorting("#loss", "ascending")}
+    return render_table(
+        columns, rows, caption="Trials", sorting=sorting, selecting=Selecting("choose", "runs")
+    )
 
 
 def _formats(now_at: int) -> tuple[Fact, ...]:

@@ -5,6 +5,7 @@ store has already sorted and cut (keyset pages), with the links the caller gives
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 from markupsafe import Markup
@@ -27,11 +28,33 @@ NO_ROWS = Markup("<p>Nothing here yet.</p>")
 
 
 class Paging(msgspec.Struct, frozen=True):
-    """Where the neighbours of a page are, and what this page is (`1–50 of 1,204`)."""
+    """Where the neighbours of a page are, and what this page is (`1–50 of 1,204`).
+
+    A list that can only be read forward says `previous="← First page"`.
+    """
 
     label: str = ""
     previous_url: str = ""
     next_url: str = ""
+    previous: str = "← Previous"
+
+
+class Sorting(msgspec.Struct, frozen=True):
+    """What a heading does where the caller's store sorts by other words than a column's key."""
+
+    url: str
+    direction: Literal["", "ascending", "descending"] = ""
+
+
+class Selecting(msgspec.Struct, frozen=True):
+    """A box before each row, so that a form elsewhere on the page can act on the chosen ones.
+
+    The value is the row's key, `field` its name in the form with the id `form`, `verb` begins its accessible name.
+    """
+
+    form: str
+    field: str
+    verb: str = "Choose"
 
 
 class _Heading(msgspec.Struct, frozen=True):
@@ -54,11 +77,16 @@ class _Frame(msgspec.Struct, frozen=True):
     sort: str
     text: str
     chosen: Mapping[str, str]
+    sorting: Mapping[str, Sorting] = {}
+    selecting: Selecting | None = None
 
     def headings(self) -> list[_Heading]:
         return [self._heading(column) for column in self.columns]
 
     def _heading(self, column: Column) -> _Heading:
+        if column.key in self.sorting:
+            own = self.sorting[column.key]
+            return _Heading(column, own.url, own.direction)
         if not column.sortable:
             return _Heading(column, "", "")
         current = self.sort.removeprefix("-") == column.key
@@ -141,17 +169,19 @@ def render_table(
     default_sort: str = "",
     caption: str = "",
     empty: Markup = NO_ROWS,
+    sorting: Mapping[str, Sorting] | None = None,
+    selecting: Selecting | None = None,
 ) -> Markup:
     """Render rows that are already sorted, filtered and cut; nothing is done to them here.
 
     Headings link to `sort=` and the form sends `q=` and the choices; the caller's store must obey them, so
-    columns it cannot sort by say `sortable=False`.
+    columns it cannot sort by say `sortable=False`. `sorting` gives columns, by key, links of their own.
     """
     query = query or {}
     frame = _Frame(
         columns=columns, query=query, path=path, name=name, choices=choices, searchable=searchable,
         caption=caption, empty=empty, text=query.get(parameter(name, "q"), ""),
         sort=valid_sort(columns, query.get(parameter(name, "sort"), ""), default_sort),
-        chosen=chosen_options(choices, query, name),
+        chosen=chosen_options(choices, query, name), sorting=sorting or {}, selecting=selecting,
     )  # fmt: skip
     return frame.render(rows, paging or Paging())

@@ -7,8 +7,9 @@ not start at zero says so. What the hover readout shows travels as formatted tex
 
 from holdfast.ui.kit.charts.bars import bar_chart, histogram_pair
 from holdfast.ui.kit.charts.interval import interval_plot
-from holdfast.ui.kit.charts.line import line_chart
+from holdfast.ui.kit.charts.line import line_chart, line_swatch, look
 from holdfast.ui.kit.charts.lineage import lineage_graph
+from holdfast.ui.kit.charts.scatter import Dot, scatter_plot
 from holdfast.ui.kit.charts.sparkline import sparkline
 from holdfast.ui.kit.charts.types import (
     Band,
@@ -17,6 +18,7 @@ from holdfast.ui.kit.charts.types import (
     EventMark,
     Gap,
     Interval,
+    Look,
     Node,
     Series,
     Threshold,
@@ -25,10 +27,12 @@ from holdfast.ui.kit.charts.types import (
 __all__ = [
     "Band",
     "Bar",
+    "Dot",
     "Edge",
     "EventMark",
     "Gap",
     "Interval",
+    "Look",
     "Node",
     "Series",
     "Threshold",
@@ -36,6 +40,9 @@ __all__ = [
     "histogram_pair",
     "interval_plot",
     "line_chart",
+    "line_swatch",
     "lineage_graph",
+    "look",
+    "scatter_plot",
     "sparkline",
 ]

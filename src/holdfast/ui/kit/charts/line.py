@@ -9,7 +9,16 @@ from markupsafe import Markup
 
 from holdfast.ui.kit.charts.decimate import is_finite, thin, thin_band
 from holdfast.ui.kit.charts.marks import event_layer, event_list, lanes_px
-from holdfast.ui.kit.charts.scales import Scale, Tick, finite, number_axis, time_axis, value_axis
+from holdfast.ui.kit.charts.scales import (
+    LogScale,
+    Scale,
+    Tick,
+    finite,
+    log_axis,
+    number_axis,
+    time_axis,
+    value_axis,
+)
 from holdfast.ui.kit.charts.svg import (
     ASSUMED_WIDTH_PX,
     CHARACTER_PX,
@@ -25,13 +34,15 @@ from holdfast.ui.kit.charts.svg import (
     picture,
     shortened,
 )
-from holdfast.ui.kit.charts.types import Band, EventMark, Gap, Series, Threshold
+from holdfast.ui.kit.charts.types import Band, EventMark, Gap, Look, Series, Stroke, Threshold
 from holdfast.ui.kit.format import absolute_time, number
 
 _PATH_WIDTH = 1000
 _MOST_DIRECT_LABELS = 4
 _LABEL_GAP_PX = 14.0
 _DIRECT_LABEL_CHARACTERS = 19
+_COLOURS = 6
+_STROKES: tuple[Stroke, ...] = ("solid", "dashed", "dotted")
 
 
 class Plot(msgspec.Struct, frozen=True):
@@ -51,6 +62,16 @@ class Plot(msgspec.Struct, frozen=True):
         return f"{compact(self.x.fraction(x) * _PATH_WIDTH)} {compact(self.down(value))}"
 
 
+def look(place: int) -> Look:
+    """The look of the line at a place: six colours, then the same with dashes, then with dots."""
+    return Look(place % _COLOURS + 1, _STROKES[place // _COLOURS % len(_STROKES)])
+
+
+def line_swatch(of: Look) -> Markup:
+    """A short piece of a line, for a heading outside of the chart."""
+    return _swatch(f"line s{of.colour} {of.stroke}")
+
+
 def line_chart(
     series: Sequence[Series],
     *,
@@ -62,22 +83,29 @@ def line_chart(
     gaps: Sequence[Gap] = (),
     x_is_time: bool = True,
     zero: bool | None = None,
+    log: bool = False,
     height: int = 220,
     value_format: Callable[[float], str] = number,
     empty: str = "No measurements yet.",
+    url: str = "",
 ) -> Markup:
     """Draw lines over time (or over a number, `x_is_time=False`).
 
     None, NaN and infinities break a line; `gaps` shades stretches with the reason. `zero` says whether the
     value axis must hold zero (see `value_axis`); an axis that does not start at zero says so. Long series
-    are thinned without losing an extreme. `value_format` writes the values of the readout.
+    are thinned without losing an extreme. `value_format` writes the values of the readout. With `log` the
+    value axis is logarithmic, and what is not above zero breaks a line. `url` makes the title a link.
+
+    Beyond six lines the colours come again with another stroke, so that 18 lines differ without colour alone.
     """
-    lines = [_coloured(thin(one), place) for place, one in enumerate(series)]
+    lines = [_coloured(thin(_above_zero(one) if log else one), place) for place, one in enumerate(series)]
     thinned = [thin_band(band) for band in bands]
     values = finite(chain(*(one.ys for one in lines), *(band.lower + band.upper for band in thinned)))
     if not values:
-        return no_data("line", title, y_label, empty)
-    y, y_ticks = value_axis(values + ([threshold.value] if threshold else []), zero=zero)
+        reason = "Nothing above zero, which a logarithmic axis needs." if log and series else empty
+        return no_data("line", title, y_label, reason, url)
+    drawn_values = values + ([threshold.value] if threshold else [])
+    y, y_ticks = log_axis(drawn_values) if log else value_axis(drawn_values, zero=zero)
     low, high = _extent(lines, thinned, gaps)
     x, x_ticks = time_axis(low, high) if x_is_time else number_axis(low, high)
     shown = sorted((mark for mark in events if x.low <= mark.at <= x.high), key=lambda mark: mark.at)
@@ -97,16 +125,33 @@ def line_chart(
     direct = " chart-direct" if len(lines) <= _MOST_DIRECT_LABELS else ""
     unit = " · ".join(part for part in (y_label, "UTC" if x_is_time else "", _axis_note(y)) if part)
     return figure(
-        f"line{direct}", title, unit, drawn, event_list(shown, x_is_time), legend=_legend(lines, thinned)
+        f"line{direct}",
+        title,
+        unit,
+        drawn,
+        event_list(shown, x_is_time),
+        legend=_legend(lines, thinned),
+        url=url,
     )
 
 
 def _axis_note(y: Scale) -> str:
+    if isinstance(y, LogScale):
+        return "logarithmic axis"
     return "" if y.low <= 0 <= y.high else "axis does not start at 0"
 
 
 def _coloured(series: Series, place: int) -> Series:
-    return series if series.colour is not None else msgspec.structs.replace(series, colour=place % 6 + 1)
+    if series.colour is not None:
+        return series
+    own = look(place)
+    stroke = own.stroke if place >= _COLOURS else series.stroke
+    return msgspec.structs.replace(series, colour=own.colour, stroke=stroke)
+
+
+def _above_zero(series: Series) -> Series:
+    kept = tuple(y if y is not None and is_finite(y) and y > 0 else None for y in series.ys)
+    return msgspec.structs.replace(series, ys=kept)
 
 
 def _extent(lines: Sequence[Series], bands: Sequence[Band], gaps: Sequence[Gap]) -> tuple[float, float]:

@@ -44,6 +44,15 @@ class Scale(msgspec.Struct, frozen=True):
         return min(max(self.fraction(value), 0.0), 1.0)
 
 
+class LogScale(Scale, frozen=True):
+    """A logarithmic mapping of [low, high], both above zero, to 0..1."""
+
+    def fraction(self, value: float) -> float:
+        """Return where a value above zero lies: 0 at the low end, 1 at the high end."""
+        low, high = math.log10(self.low), math.log10(self.high)
+        return (math.log10(value) - low) / (high - low)
+
+
 def finite(values: Iterable[float | None]) -> list[float]:
     """Return the values that can be drawn."""
     return [float(value) for value in values if value is not None and math.isfinite(value)]
@@ -74,6 +83,22 @@ def value_axis(values: list[float], *, zero: bool | None = None, count: int = 5)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = [index * step for index in range(first, last + 1)]
     return Scale(ticks[0], ticks[-1]), [Tick(value, axis_label(value, step)) for value in ticks]
+
+
+def log_axis(values: list[float], count: int = 5) -> tuple[Scale, list[Tick]]:
+    """Return a logarithmic scale and ticks that hold all values, which must be above zero.
+
+    Ticks are powers of ten; over less than two decades also 2 and 5 times those.
+    """
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    high = max(high, low + 1)
+    factors = (1, 2, 5) if high - low <= 2 else (1,)
+    every = max(1, math.ceil((high - low) / count))
+    powers = range(low, high + 1, every)
+    marks = [factor * 10.0**power for power in powers for factor in factors]
+    top = 10.0 ** max(high, powers[-1])
+    ticks = [Tick(mark, plain_number(mark, 3)) for mark in marks if mark <= top * 1.000001]
+    return LogScale(10.0**low, top), ticks
 
 
 def axis_label(value: float, step: float) -> str:

@@ -113,17 +113,20 @@ def picture(
     return html("div", html("div", svg, class_="chart-area", data_chart=data), class_="chart-plot")
 
 
-def figure(kind: str, title: str, unit: str, *content: str, legend: Markup = Markup("")) -> Markup:
-    """Wrap a picture with its visible heading, unit and legend."""
+def figure(
+    kind: str, title: str, unit: str, *content: str, legend: Markup = Markup(""), url: str = ""
+) -> Markup:
+    """Wrap a picture with its visible heading, unit and legend; `url` makes the heading a link."""
+    named = html("a", title, href=url) if url else title
     heading = html(
         "figcaption",
-        html("span", title, class_="chart-title"),
+        html("span", named, class_="chart-title"),
         html("span", unit, class_="chart-unit") if unit else Markup(""),
         legend,
     )
     return html("figure", heading, *content, class_=f"chart chart-{kind}")
 
 
-def no_data(kind: str, title: str, unit: str, reason: str) -> Markup:
+def no_data(kind: str, title: str, unit: str, reason: str, url: str = "") -> Markup:
     """Draw a chart that has nothing to draw: the heading and the reason."""
-    return figure(kind, title, unit, html("p", reason, class_="chart-empty"))
+    return figure(kind, title, unit, html("p", reason, class_="chart-empty"), url=url)

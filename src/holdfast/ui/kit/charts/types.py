@@ -6,6 +6,15 @@ import msgspec
 
 from holdfast.ui.kit.badges import Tone
 
+Stroke = Literal["solid", "dashed", "dotted"]
+
+
+class Look(msgspec.Struct, frozen=True):
+    """How a line is told from others: one of the six series colours, and a stroke for those who do not see it."""
+
+    colour: int
+    stroke: Stroke = "solid"
+
 
 class Series(msgspec.Struct, frozen=True):
     """One line: `xs` ascending (times or numbers), `ys` with None or NaN where there is no value.
@@ -17,7 +26,7 @@ class Series(msgspec.Struct, frozen=True):
     name: str
     xs: tuple[float, ...]
     ys: tuple[float | None, ...]
-    stroke: Literal["solid", "dashed", "dotted"] = "solid"
+    stroke: Stroke = "solid"
     colour: int | None = None
 
     def __post_init__(self) -> None:
