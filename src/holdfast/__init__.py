@@ -33,6 +33,7 @@ _PUBLIC = {
     "at_most": "holdfast.sdk.gates",
     "canary": "holdfast.sdk.rollouts",
     "connect": "holdfast.sdk.connection",
+    "datasets": "holdfast.sdk.datasets",
     "direct": "holdfast.sdk.rollouts",
     "features": "holdfast.sdk.feature_views",
     "model": "holdfast.sdk.models",
@@ -50,6 +51,7 @@ __all__ = [
     "at_most",
     "canary",
     "connect",
+    "datasets",
     "direct",
     "features",
     "model",
@@ -60,6 +62,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from holdfast.sdk import datasets
     from holdfast.sdk.connection import connect
     from holdfast.sdk.feature_views import features
     from holdfast.sdk.gates import at_least, at_most, no_worse_than_production
@@ -75,7 +78,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}; it has {', '.join(__all__)}")
     from importlib import import_module
 
-    value: object = getattr(import_module(_PUBLIC[name]), name)
+    module = import_module(_PUBLIC[name])
+    value: object = module if _PUBLIC[name].endswith(f".{name}") else getattr(module, name)
     globals()[name] = value
     return value
 

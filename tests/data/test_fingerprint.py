@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.data.fingerprint import fingerprint_frame, fingerprint_version
+from holdfast.data import fingerprint
+from holdfast.data.fingerprint import Fingerprint, columns_of, fingerprint_frame
+from holdfast.data.fingerprint_first import fingerprint_part, fingerprint_parts
 
 EPOCH = datetime(1970, 1, 1)
 FRAME = pl.DataFrame(
@@ -27,18 +31,37 @@ FRAME = pl.DataFrame(
         "time": [datetime(2011, 1, 1), None, datetime(2012, 12, 31, 23)],
     }
 )
-VECTOR_FRAME = "9fcd09fb6689d8abd6e6b5cf575f3497f838963ee6fc30bb98b0148241a3aad7"
-VECTOR_EMPTY = "1eaded212ca7359c818c431e3dcd6f870bd5c758d208a0b0062fc476e6c468d9"
-VECTOR_VERSION = "9c9066bf7fc395f5762ae7ef6f6188eaf58170fd9aa2e8eb73b5767ceae84782"
+LONG = pl.select(
+    pl.int_range(200_000).alias("n"),
+    pl.when(pl.int_range(200_000) % 7 != 0).then(pl.int_range(200_000) / 8).alias("x"),
+    (pl.int_range(200_000) % 1000).cast(pl.String).alias("s"),
+)
+VECTORS = {
+    "documented": (FRAME, "cb1f013e83464ddde016278e281e85794116a9a475465ddcdb8a6054e0bb7eb5"),
+    "no columns": (pl.DataFrame(), "a2abac289a1bd5cdc5b248efb96d08514880794a6ae51d0ba6664b081c222849"),
+    "no rows": (FRAME.clear(), "bef0d8b42cc1619852160955576593af93b06cfda61deb77554ac477245b2062"),
+    "four blocks": (LONG, "f2e3a8bc2f1dcaf599e3e6aec5d839f2c6754e0c01e20ab6084a921c2bd970a1"),
+}
+FIRST_FRAME = "9fcd09fb6689d8abd6e6b5cf575f3497f838963ee6fc30bb98b0148241a3aad7"
+FIRST_VERSION = "9c9066bf7fc395f5762ae7ef6f6188eaf58170fd9aa2e8eb73b5767ceae84782"
 
 
-def test_vectors_stay_as_they_are() -> None:
+@pytest.mark.parametrize("name", VECTORS)
+def test_vectors_stay_as_they_are(name: str) -> None:
     """These digests are stored in ledgers; a change of the format needs a new number in its first line."""
-    assert fingerprint_frame(FRAME) == VECTOR_FRAME
-    assert fingerprint_frame(pl.DataFrame()) == VECTOR_EMPTY
-    assert (
-        fingerprint_version([fingerprint_frame(FRAME), fingerprint_frame(pl.DataFrame())]) == VECTOR_VERSION
-    )
+    frame, expected = VECTORS[name]
+    assert fingerprint_frame(frame) == expected
+
+
+def test_the_documentation_names_the_vectors() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "fingerprint.md").read_text()
+    for _, expected in VECTORS.values():
+        assert expected in text
+
+
+def test_what_early_releases_recorded_can_still_be_checked() -> None:
+    assert fingerprint_part(FRAME) == FIRST_FRAME
+    assert fingerprint_parts([FIRST_FRAME, fingerprint_part(pl.DataFrame())]) == FIRST_VERSION
 
 
 def test_physical_layout_does_not_matter(tmp_path: Path) -> None:
@@ -48,7 +71,9 @@ def test_physical_layout_does_not_matter(tmp_path: Path) -> None:
         assert fingerprint_frame(pl.read_parquet(tmp_path / "t.parquet")) == expected
     chunked = pl.concat([FRAME.slice(0, 1), FRAME.slice(1, 2)], rechunk=False)
     assert fingerprint_frame(chunked) == expected
-    assert fingerprint_frame(FRAME.with_columns(pl.col("hr").cast(pl.Int8))) == expected
+    for narrow in (pl.Int8, pl.UInt16):
+        assert fingerprint_frame(FRAME.with_columns(pl.col("hr").cast(narrow))) == expected
+    assert fingerprint_frame(FRAME.with_columns(pl.col("time").cast(pl.Datetime("ms")))) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,18 +105,33 @@ def test_floats_that_are_equal_count_as_equal() -> None:
     assert fingerprint_frame(pl.DataFrame({"x": [0.0, other_nan]})) == plus
 
 
-def test_a_version_is_its_parts_in_order() -> None:
-    one, two = fingerprint_frame(FRAME), fingerprint_frame(FRAME.head(1))
-    assert len({fingerprint_version(parts) for parts in ([one], [two], [one, two], [two, one])}) == 4
+def test_a_fingerprint_goes_on_from_its_whole_blocks() -> None:
+    for cut in (1, 65_536, 100_000, 131_072, 199_999):
+        first = Fingerprint(columns_of(LONG))
+        first.add(LONG.head(cut))
+        assert first.value() == fingerprint_frame(LONG.head(cut))
+        again = Fingerprint(columns_of(LONG), first.sealed)
+        again.add(LONG.slice(cut - cut % fingerprint.BLOCK_ROWS))
+        assert again.value() == fingerprint_frame(LONG)
 
 
-def reference(columns: dict[str, tuple[int, list[Any]]]) -> str:
+def reference(columns: dict[str, tuple[int, list[Any]]], block_rows: int) -> str:
     """The documented bytes, written down one value at a time."""
     rows = len(next(iter(columns.values()))[1]) if columns else 0
-    data = b"holdfast rows 1\n" + struct.pack("<QI", rows, len(columns))
-    for name, (tag, values) in columns.items():
-        data += struct.pack("<I", len(name.encode())) + name.encode() + bytes([tag])
-        data += bits([value is not None for value in values])
+    header = b"holdfast rows 2\n" + struct.pack("<I", len(columns))
+    for name, (tag, _) in columns.items():
+        header += struct.pack("<I", len(name.encode())) + name.encode() + bytes([tag])
+    link = blake3(header).digest()
+    for start in range(0, rows, block_rows):
+        block = {name: (tag, values[start : start + block_rows]) for name, (tag, values) in columns.items()}
+        height = min(block_rows, rows - start)
+        link = blake3(link + struct.pack("<I", height) + b"".join(column_digests(block, height))).digest()
+    return link.hex()
+
+
+def column_digests(columns: dict[str, tuple[int, list[Any]]], rows: int) -> Iterator[bytes]:
+    for tag, values in columns.values():
+        data = bits([value is not None for value in values])
         if tag == 1:
             data += b"".join(struct.pack("<q", value or 0) for value in values)
         elif tag == 2:
@@ -104,7 +144,7 @@ def reference(columns: dict[str, tuple[int, list[Any]]]) -> str:
             data += b"".join(struct.pack("<Q", end) for end in ends) + b"".join(texts)
         else:
             data += b"".join(struct.pack("<q", micros(value) if value else 0) for value in values)
-    return blake3(data).hexdigest()
+        yield blake3(data).digest()
 
 
 def bits(flags: list[bool]) -> bytes:
@@ -138,7 +178,15 @@ def tables(draw: st.DrawFn) -> dict[str, tuple[int, list[Any]]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(tables())
-def test_the_vectorised_bytes_are_the_documented_ones(columns: dict[str, tuple[int, list[Any]]]) -> None:
+@given(tables(), st.sampled_from([1, 3, 8, 65_536]), st.data())
+def test_the_vectorised_bytes_are_the_documented_ones_however_the_rows_lie(
+    columns: dict[str, tuple[int, list[Any]]], block_rows: int, data: st.DataObject
+) -> None:
     frame = pl.DataFrame([pl.Series(name, values, _KINDS[tag][0]) for name, (tag, values) in columns.items()])
-    assert fingerprint_frame(frame) == reference(columns)
+    cuts = sorted(data.draw(st.lists(st.integers(0, frame.height), max_size=4)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "BLOCK_ROWS", block_rows)
+        growing = Fingerprint(columns_of(frame))
+        for start, end in pairwise([0, *cuts, frame.height]):
+            growing.add(frame.slice(start, end - start))
+        assert growing.value() == fingerprint_frame(frame) == reference(columns, block_rows)

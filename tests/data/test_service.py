@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from holdfast.base import events, lineage
+from holdfast.base import audit, events, lineage
+from holdfast.base.blobs import Blobs
+from holdfast.base.clock import SimulatedClock
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import InvalidError
 from holdfast.base.ledger import Ledger
 from holdfast.data import store
-from holdfast.data.errors import DatasetNotFoundError
+from holdfast.data.errors import DatasetMovedError, DatasetNotFoundError, TableError
 from holdfast.data.records import (
+    AddDatasetRequest,
     DatasetDraft,
     DatasetVersion,
     FieldContract,
@@ -32,12 +36,12 @@ FIELDS = (FieldContract("temp", "float", minimum=0.0, maximum=1.0),)
 
 @pytest.fixture
 def ledger(ledger_factory: LedgerFactory) -> Ledger:
-    return ledger_factory((*events.MIGRATIONS, *lineage.MIGRATIONS, *store.MIGRATIONS))
+    return ledger_factory((*events.MIGRATIONS, *lineage.MIGRATIONS, *audit.MIGRATIONS, *store.MIGRATIONS))
 
 
 @pytest.fixture
-def service(ledger: Ledger) -> DataService:
-    return DataService(ledger)
+def service(ledger: Ledger, tmp_path: Path) -> DataService:
+    return DataService(ledger, Blobs(tmp_path / "blobs"), SimulatedClock(5_000))
 
 
 def draft(rows: int, **changes: object) -> DatasetDraft:
@@ -71,6 +75,43 @@ def test_the_same_rows_are_the_same_version(ledger: Ledger, service: DataService
         assert told["count"] == 2
         latest = service.latest(reader, ANN, "rides")
     assert latest is not None and latest.version == 2
+
+
+def stored(blobs: Blobs, content: bytes, **changes: object) -> DatasetDraft:
+    digest = blobs.put(content)
+    part = Part(digest, 1, "source", fingerprint=digest)
+    made = draft(1, fingerprint=digest, parts=(part,), profile=digest)
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_added_versions_must_be_stored_and_go_on_from_the_newest(
+    ledger: Ledger, service: DataService, tmp_path: Path
+) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    one = service.add_dataset(ANN, AddDatasetRequest("rides", stored(blobs, b"1", as_of_at=0)))
+    assert (one.created, one.version.version, one.version.as_of_at) == (True, 1, 5_000)
+    again = service.add_dataset(ANN, AddDatasetRequest("rides", stored(blobs, b"1")))
+    assert (again.created, again.version) == (False, one.version)
+    grown = AddDatasetRequest("rides", stored(blobs, b"2", parent=1))
+    assert service.add_dataset(ANN, grown).version.parent == 1
+    with pytest.raises(DatasetMovedError, match="newest version is 2 by now; append again"):
+        service.add_dataset(ANN, AddDatasetRequest("rides", stored(blobs, b"3", parent=1)))
+    # The answer to an append may have been lost: the same append again is the version that it made.
+    assert not service.add_dataset(ANN, grown).created
+    for bad, says in (
+        (draft(10), "is not stored here"),
+        (stored(blobs, b"4", rows=7), "do not add up"),
+        (stored(blobs, b"4", table="cars"), "not of 'rides'"),
+    ):
+        with pytest.raises(TableError, match=says):
+            service.add_dataset(ANN, AddDatasetRequest("rides", bad))
+
+
+def test_the_same_files_are_the_same_rows_whatever_the_format_of_the_fingerprint(
+    ledger: Ledger, service: DataService
+) -> None:
+    first = record(ledger, service, draft(10, fingerprint_format=1))
+    assert record(ledger, service, draft(10, fingerprint="e" * 64)) == first
 
 
 def test_lineage_leads_to_the_source_and_the_parent(ledger: Ledger, service: DataService) -> None:

@@ -54,6 +54,20 @@ class Blobs:
                 self.publish(handle, digest)
         return digest
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """The path of a file to write that `take_file` may then make a blob of; left alone, it is removed."""
+        with self._temporary() as handle:
+            yield Path(str(handle.name))
+
+    def take_file(self, path: Path) -> str:
+        """Makes a blob of a file from `scratch` without copying it, and returns its digest."""
+        digest = digest_of(path)
+        with path.open("r+b") as handle:
+            if not self.exists(digest):
+                self.publish(handle, digest)
+        return digest
+
     def incoming(self) -> IncomingBlob:
         """A blob that is still coming in, a piece at a time, with bounded memory."""
         self.root.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ _COMMANDS = {
     "check": "holdfast.cli.check",
     "config": "holdfast.cli.config",
     "contract": "holdfast.cli.contract",
+    "data": "holdfast.cli.data",
     "demo": "holdfast.cli.demo.command",
     "deploy": "holdfast.cli.rollouts",
     "down": "holdfast.cli.down",

@@ -6,33 +6,31 @@ labels f64, strings, booleans, times in µs UTC), so parts of every age read as 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import msgspec
 import polars as pl
-from blake3 import blake3
 
-from holdfast.base.blobs import Blobs
+from holdfast.base.blobs import Blobs, digest_of
 from holdfast.base.clock import Micros
 from holdfast.base.encoding import to_msgpack
 from holdfast.data.contract import RESERVED, conform_frame, field_type, infer_fields
 from holdfast.data.errors import SourceError, TableError, missing_column
-from holdfast.data.fingerprint import fingerprint_frame, fingerprint_version
 from holdfast.data.policy import show
+from holdfast.data.profiling import watched
 from holdfast.data.records import (
     DatasetDraft,
     DatasetVersion,
     FieldContract,
     Part,
-    PartOrigin,
     RowsExcluded,
     TableSpec,
 )
 from holdfast.data.source import AVAILABLE_AT, ROW_ID, TIME, find_bad_times, read_source, with_time
 from holdfast.data.values import POLARS_TYPES
+from holdfast.data.writer import PartsWriter
 from holdfast.profiles.build import build_profile
 
 _LABEL = "_label"
@@ -65,31 +63,32 @@ def build_dataset(
         TableError: a declared column is missing, the table is empty, the label is all null or no number, or two
             rows of the source have the same key and time.
     """
-    parts: tuple[Part, ...] = base.parts if base is not None else ()
     fields = base.contract.fields if base is not None else None
     excluded = RowsExcluded()
     source_digest = base.source_digest if base is not None else None
-    if base is None and source is not None:
-        rows, excluded = _source_rows(spec, time, source, as_of_at)
-        fields = infer_fields(rows, spec)
-        parts = (_store_part(rows, "source", blobs),)
-        source_digest = _digest(Path(source))
-    if feed:
-        known_after = base.as_of_at if base is not None else None
-        rows, left_out = _feed_rows(spec, time, feed, fields, known_after, as_of_at)
-        excluded = _add(excluded, left_out)
-        parts += (_store_part(rows, "feed", blobs),) if rows.height else ()
-    if not parts:
+    with PartsWriter(blobs, base=base, time=TIME) as writer:
+        if base is None and source is not None:
+            rows, excluded = _source_rows(spec, time, source, as_of_at)
+            fields = infer_fields(rows, spec)
+            writer.add(rows, "source")
+            source_digest = digest_of(Path(source))
+        if feed:
+            known_after = base.as_of_at if base is not None else None
+            rows, left_out = _feed_rows(spec, time, feed, fields, known_after, as_of_at)
+            excluded = _add(excluded, left_out)
+            writer.add(rows, "feed")
+    if not writer.parts:
         raise TableError(
             f"{spec.name} has no source and nothing was logged and labelled yet",
             hint="declare source=…, or serve predictions and send their labels first",
         )
-    whole = read_parts(parts, blobs).collect()
+    whole = read_parts(writer.parts, blobs).collect()
     fields = infer_fields(whole.drop(RESERVED), spec)
+    fingerprint, format_ = writer.fingerprint()
     return DatasetDraft(
         table=spec.name,
-        fingerprint=fingerprint_version([part.fingerprint for part in parts]),
-        parts=parts,
+        fingerprint=fingerprint,
+        parts=writer.parts,
         rows=whole.height,
         fields=fields,
         profile=blobs.put(_profile(whole, fields)),
@@ -99,6 +98,7 @@ def build_dataset(
         parent=base.version if base is not None else None,
         columns_dropped=spec.drop,
         rows_excluded=excluded,
+        fingerprint_format=format_,
     )
 
 
@@ -241,34 +241,14 @@ def _add(one: RowsExcluded, two: RowsExcluded) -> RowsExcluded:
     return RowsExcluded(*(left + right for left, right in pairs))
 
 
-def _digest(file: Path) -> str:
-    return blake3(max_threads=blake3.AUTO).update_mmap(file).hexdigest()
-
-
-def _store_part(rows: pl.DataFrame, origin: PartOrigin, blobs: Blobs) -> Part:
-    with tempfile.TemporaryDirectory(prefix="holdfast-part-") as folder:
-        path = Path(folder) / "part.parquet"
-        rows.write_parquet(path, compression="zstd")
-        digest = blobs.put_file(path)
-    times = rows[TIME].dt.epoch("us")
-    return Part(
-        digest=digest,
-        rows=rows.height,
-        origin=origin,
-        time_first_at=cast("int | None", times.min()),
-        time_last_at=cast("int | None", times.max()),
-        fingerprint=fingerprint_frame(rows),
-    )
-
-
 def _profile(rows: pl.DataFrame, fields: Sequence[FieldContract]) -> bytes:
     """The profile of features and label, as MessagePack. Keys and times are left out: they drift by nature."""
-    watched = [field for field in fields if field.role in ("feature", "label")]
+    numeric, categorical = watched(fields)
     times = rows[TIME].dt.epoch("us")
     profile = build_profile(
         rows,
-        numeric=[field.name for field in watched if field.type in ("float", "integer")],
-        categorical=[field.name for field in watched if field.type in ("string", "boolean")],
+        numeric=numeric,
+        categorical=categorical,
         from_at=cast("int | None", times.min()),
         to_at=cast("int | None", times.max()),
     )

@@ -82,7 +82,7 @@ def _infer_field(column: pl.Series, spec: TableSpec) -> FieldContract:
     elif type_ == "string":
         distinct = column.drop_nulls().unique()
         categories = tuple(sorted(distinct)) if 0 < len(distinct) <= CATEGORIES_MOST else None
-    role = _role(column.name, type_, spec)
+    role = field_role(column.name, type_, spec)
     format_ = None
     if type_ == "string" and role == "time" and not spec.time_is_expression:
         format_, categories = TIME_FORMAT, None
@@ -101,7 +101,8 @@ def _infer_field(column: pl.Series, spec: TableSpec) -> FieldContract:
     )
 
 
-def _role(name: str, type_: FieldType, spec: TableSpec) -> FieldRole:
+def field_role(name: str, type_: FieldType, spec: TableSpec) -> FieldRole:
+    """What a column is in the table that a user declared."""
     if name == spec.label:
         return "label"
     if name in spec.key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.base.errors import InvalidError, NotFoundError
+from holdfast.base.errors import ConflictError, HoldfastError, InvalidError, NotFoundError
 
 
 class SourceError(InvalidError):
@@ -29,6 +29,19 @@ class ExpectationError(InvalidError):
     """A user's expectation cannot be judged: its function raised, or answered with no truth value."""
 
     code = "invalid_expectation"
+
+
+class StorageError(HoldfastError):
+    """The rows cannot be stored, as when the disk is full; nothing was registered."""
+
+    code = "storage"
+    status = 507
+
+
+class DatasetMovedError(ConflictError):
+    """Someone else has added a version since this one was begun."""
+
+    code = "dataset_moved"
 
 
 class DatasetNotFoundError(NotFoundError):

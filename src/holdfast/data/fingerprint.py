@@ -1,26 +1,13 @@
 """The canonical fingerprint of rows: ours, because a library's row hashes change between its releases.
 
-Fingerprint of a part (format 1), a blake3 over these bytes; all numbers are little-endian, strings UTF-8:
+Format 2, byte by byte in docs/fingerprint.md. The rows are cut into blocks of 65,536. Each column of a block has a
+digest of its own, and each block's digests are chained to the block before:
 
-    "holdfast rows 1\\n"
-    u64 number of rows, u32 number of columns
-    for each column, in order:
-        u32 length of the name, the name
-        u8  type: 1 integer, 2 float, 3 boolean, 4 string, 5 datetime
-        validity: ceil(rows / 8) bytes, bit i of byte j (least significant first) is 1 where row 8j + i is not null
-        values, where a null counts as 0, false or the empty string:
-            integer   i64 each
-            float     f64 each; -0.0 as 0.0, every NaN as 0x7ff8000000000000
-            boolean   ceil(rows / 8) bytes, packed like the validity
-            string    u64 × rows: where each string ends among the bytes that follow; then the strings' bytes
-            datetime  i64 each, microseconds since the Unix epoch, UTC
+    link 0     = blake3("holdfast rows 2\\n", u32 columns, for each: u32 length of the name, the name, u8 type)
+    link i + 1 = blake3(link i, u32 rows of block i, the digest of each column of block i, in order)
 
-The order of rows and columns counts; row groups, compression, chunking, integer and float widths, and the
-release of any library do not.
-
-Fingerprint of a version: a blake3 over "holdfast version 1\\n" and the 32 bytes of each part's fingerprint in
-order. So an append hashes only what it appends, and the same rows give the same version where they came in the
-same parts: reading one source twice does, and so does growing one base by one feed twice.
+The last link is the fingerprint. Because blocks are cut by the position of a row alone, it does not matter in which
+parts, row groups, chunks, encodings or widths the rows lie; an append goes on from the last whole block.
 """
 
 from __future__ import annotations
@@ -36,48 +23,115 @@ from blake3 import blake3
 from holdfast.data.contract import field_type
 from holdfast.data.records import FieldType
 
-_PART = b"holdfast rows 1\n"
-_VERSION = b"holdfast version 1\n"
-_TAGS: dict[FieldType, int] = {"integer": 1, "float": 2, "boolean": 3, "string": 4, "datetime": 5}
+FORMAT = 2
+BLOCK_ROWS = 65_536
+
+_HEADER = b"holdfast rows 2\n"
+TAGS: dict[FieldType, int] = {"integer": 1, "float": 2, "boolean": 3, "string": 4, "datetime": 5}
+
+
+class Fingerprint:
+    """A fingerprint that grows frame by frame, in bounded memory.
+
+    Args:
+        columns: names and types, in order; every frame must have exactly these.
+        sealed: where to go on from: the link of the whole blocks that came before, whose rows are not repeated.
+
+    Example:
+        >>> rows = pl.DataFrame({"x": [1, 2, 3]})
+        >>> growing = Fingerprint(columns_of(rows))
+        >>> growing.add(rows.head(1))
+        >>> growing.add(rows.tail(2))
+        >>> growing.value() == fingerprint_frame(rows)
+        True
+    """
+
+    def __init__(self, columns: Sequence[tuple[str, FieldType]], sealed: str | None = None) -> None:
+        self._columns = tuple(columns)
+        self._link = bytes.fromhex(sealed) if sealed is not None else _first_link(self._columns)
+        self._rest: list[pl.DataFrame] = []
+
+    @property
+    def sealed(self) -> str:
+        """The link after the last whole block, from which an append goes on."""
+        return self._link.hex()
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Takes the next rows.
+
+        Raises:
+            ValueError: the frame has other columns or types; a mistake in the program.
+        """
+        if columns_of(frame) != self._columns:
+            raise ValueError(f"columns {frame.schema} are not those of the fingerprint: {self._columns}")
+        waiting = sum(piece.height for piece in self._rest)
+        start = 0
+        while waiting + frame.height - start >= BLOCK_ROWS:
+            end = start + BLOCK_ROWS - waiting
+            block = pl.concat([*self._rest, frame.slice(start, end - start)], rechunk=False)
+            self._link = self._next_link(block)
+            self._rest, waiting, start = [], 0, end
+        if start < frame.height:
+            self._rest.append(frame.slice(start))
+
+    def value(self) -> str:
+        """The fingerprint of the rows so far, 64 hexadecimal digits; more may follow."""
+        if not self._rest:
+            return self._link.hex()
+        return self._next_link(pl.concat(self._rest, rechunk=False)).hex()
+
+    def _next_link(self, block: pl.DataFrame) -> bytes:
+        digest = blake3(self._link + block.height.to_bytes(4, "little"))
+        for (_, type_), column in zip(self._columns, block, strict=True):
+            digest.update(_column_digest(column, type_))
+        return digest.digest()
 
 
 def fingerprint_frame(frame: pl.DataFrame) -> str:
-    """The fingerprint of a part's rows, 64 hexadecimal digits; the module's docstring defines it.
+    """The fingerprint of a frame's rows, 64 hexadecimal digits.
 
     Raises:
         TableError: a column has a type that a table cannot hold.
 
     Example:
         >>> fingerprint_frame(pl.DataFrame({"x": [1, None]}))[:16]
-        'df8cb13bb70c2252'
+        'ec8560988eb904ba'
     """
-    digest = blake3()
-    digest.update(_PART)
-    digest.update(frame.height.to_bytes(8, "little") + frame.width.to_bytes(4, "little"))
-    for column in frame:
-        _add_column(digest, column)
-    return digest.hexdigest()
+    growing = Fingerprint(columns_of(frame))
+    growing.add(frame)
+    return growing.value()
 
 
-def fingerprint_version(parts: Sequence[str]) -> str:
-    """The fingerprint of a version made of parts with these fingerprints."""
-    return blake3(_VERSION + b"".join(bytes.fromhex(part) for part in parts)).hexdigest()
+def columns_of(frame: pl.DataFrame) -> tuple[tuple[str, FieldType], ...]:
+    """The names and logical types of a frame's columns.
+
+    Raises:
+        TableError: a column has a type that a table cannot hold.
+    """
+    return tuple((name, field_type(name, type_)) for name, type_ in frame.schema.items())
 
 
-def _add_column(digest: blake3, column: pl.Series) -> None:
-    type_ = field_type(column.name, column.dtype)
-    name = column.name.encode()
-    digest.update(len(name).to_bytes(4, "little") + name + bytes([_TAGS[type_]]))
-    digest.update(_packed(column.is_not_null()))
-    for block in _values(column, type_):
+def _first_link(columns: Sequence[tuple[str, FieldType]]) -> bytes:
+    header = _HEADER + len(columns).to_bytes(4, "little")
+    for name, type_ in columns:
+        encoded = name.encode()
+        header += len(encoded).to_bytes(4, "little") + encoded + bytes([TAGS[type_]])
+    return blake3(header).digest()
+
+
+def _column_digest(column: pl.Series, type_: FieldType) -> bytes:
+    digest = blake3(packed(column.is_not_null()))
+    for block in value_bytes(column, type_):
         digest.update(block)
+    return digest.digest()
 
 
-def _values(column: pl.Series, type_: FieldType) -> list[bytes | memoryview]:
+def value_bytes(column: pl.Series, type_: FieldType) -> list[bytes | memoryview]:
+    """The values of a column as the format writes them, nulls as 0, false or the empty string."""
     if type_ == "boolean":
-        return [_packed(column.fill_null(False))]
+        return [packed(column.fill_null(False))]
     if type_ == "string":
-        filled = column.fill_null("")
+        filled = column.cast(pl.String).fill_null("")
         ends = np.cumsum(filled.str.len_bytes().to_numpy(), dtype=np.uint64)
         return [_buffer(ends, "<u8"), filled.str.join("").item().encode() if len(filled) else b""]
     if type_ == "datetime":
@@ -89,7 +143,8 @@ def _values(column: pl.Series, type_: FieldType) -> list[bytes | memoryview]:
     return [_buffer(numbers, "<f8")]
 
 
-def _packed(column: pl.Series) -> bytes:
+def packed(column: pl.Series) -> bytes:
+    """Booleans as bits, the least significant first."""
     return np.packbits(column.to_numpy(), bitorder="little").tobytes()
 
 

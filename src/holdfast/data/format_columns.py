@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 import polars as pl
@@ -10,8 +11,8 @@ import polars as pl
 from holdfast.data.formats import FORMATS, python_pattern
 
 # `date` and the rest are looked for only where there are enough strings to say: `1.1.1.1` may be one version.
-_INFERRED = ("uuid", "email", "url", "ipv4", "date")
-_INFER_ROWS_LEAST = 20
+INFERRED = ("uuid", "email", "url", "ipv4", "date")
+INFER_ROWS_LEAST = 20
 
 
 def fits(column: pl.Expr, format_: str | None, pattern: str | None) -> pl.Expr:
@@ -24,13 +25,21 @@ def fits(column: pl.Expr, format_: str | None, pattern: str | None) -> pl.Expr:
 def infer_format(texts: pl.Series) -> str | None:
     """The one format that all strings of a column have, when there are enough of them to say."""
     present = texts.drop_nulls()
-    if len(present) < _INFER_ROWS_LEAST:
+    if len(present) < INFER_ROWS_LEAST:
         return None
-    for name in _INFERRED:
-        fitting = present.head(_INFER_ROWS_LEAST).to_frame("x").select(fits(pl.col("x"), name, None).all())
-        if fitting.item() and present.to_frame("x").select(fits(pl.col("x"), name, None).all()).item():
-            return name
-    return None
+    return next(iter(fitting(present, INFERRED)), None)
+
+
+def fitting(texts: pl.Series, formats: Sequence[str]) -> tuple[str, ...]:
+    """Those of some formats that all strings have; a few strings rule most of them out at once."""
+    frame = texts.to_frame("x")
+    few = frame.head(INFER_ROWS_LEAST)
+    return tuple(
+        name
+        for name in formats
+        if few.select(fits(pl.col("x"), name, None).all()).item()
+        and frame.select(fits(pl.col("x"), name, None).all()).item()
+    )
 
 
 @lru_cache(maxsize=256)

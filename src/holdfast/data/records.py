@@ -11,6 +11,7 @@ from holdfast.base.clock import Micros
 FieldType = Literal["float", "integer", "string", "boolean", "datetime"]
 FieldRole = Literal["feature", "time", "key", "label"]
 PartOrigin = Literal["source", "feed"]
+SourceKind = Literal["file", "files", "s3", "sql", "delta", "frame"]
 ViolationKind = Literal[
     "missing_field",
     "unknown_field",
@@ -95,7 +96,9 @@ class Contract(msgspec.Struct, frozen=True):
 class Part(msgspec.Struct, frozen=True):
     """One content-addressed Parquet file of a dataset version. Versions share parts.
 
-    `digest` is of the file's bytes, `fingerprint` of its rows.
+    `digest` is of the file's bytes. `fingerprint` is of the version's rows up to the end of this part and `sealed`
+    where an append goes on from (docs/fingerprint.md); in versions of fingerprint format 1 it is of the part's own
+    rows and `sealed` is empty.
     """
 
     digest: str
@@ -104,6 +107,8 @@ class Part(msgspec.Struct, frozen=True):
     time_first_at: Micros | None = None
     time_last_at: Micros | None = None
     fingerprint: str = ""
+    sealed: str = ""
+    size_bytes: int = 0
 
 
 class RowsExcluded(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -118,11 +123,37 @@ class RowsExcluded(msgspec.Struct, frozen=True, omit_defaults=True):
     without_time: int = 0
 
 
-class DatasetVersion(msgspec.Struct, frozen=True):
-    """An immutable version of a table: the same rows give the same fingerprint and the same version.
+class SourceFile(msgspec.Struct, frozen=True):
+    """A file as it was when it was read; `digest` is the blake3 of its bytes."""
 
-    `as_of_at` is the availability cut: nothing that became known later is in it. The Parquet parts carry the
-    table's columns plus `time` (Datetime µs UTC), `_available_at` (Datetime µs UTC) and `_row_id` (string).
+    path: str
+    digest: str
+    size_bytes: int
+
+
+class Provenance(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the rows that a version added came from; those before came with its parents.
+
+    `address` is a path, a pattern, a URL (never with a password) or the kind of a frame; `query` is the SQL.
+    `digest` identifies the source as it was read, `files` its first thousand files (`file_count` counts all), `code`
+    the program that read it.
+    """
+
+    kind: SourceKind
+    address: str
+    query: str = ""
+    digest: str = ""
+    files: tuple[SourceFile, ...] = ()
+    file_count: int = 0
+    code: str = ""
+
+
+class DatasetVersion(msgspec.Struct, frozen=True):
+    """An immutable version of a dataset: the same rows give the same fingerprint and the same version.
+
+    `as_of_at` is the availability cut: nothing that became known later is in it. The Parquet parts of a declared
+    table carry its columns plus `time` (Datetime µs UTC), `_available_at` (Datetime µs UTC) and `_row_id` (string);
+    those of plain data carry its columns alone.
     """
 
     table: str
@@ -140,6 +171,9 @@ class DatasetVersion(msgspec.Struct, frozen=True):
     parent: int | None = None
     columns_dropped: tuple[str, ...] = ()
     rows_excluded: RowsExcluded = RowsExcluded()
+    fingerprint_format: int = 1
+    provenance: Provenance | None = None
+    message: str = ""
 
     @property
     def urn(self) -> str:
@@ -161,6 +195,23 @@ class DatasetDraft(msgspec.Struct, frozen=True):
     parent: int | None = None
     columns_dropped: tuple[str, ...] = ()
     rows_excluded: RowsExcluded = RowsExcluded()
+    fingerprint_format: int = 2
+    provenance: Provenance | None = None
+    message: str = ""
+
+
+class AddDatasetRequest(msgspec.Struct, frozen=True):
+    """A version to register under the name of a dataset; its parts and profile are blobs already."""
+
+    table: str
+    draft: DatasetDraft
+
+
+class AddedDataset(msgspec.Struct, frozen=True):
+    """The version that has the rows; `created` is False where it was there before."""
+
+    version: DatasetVersion
+    created: bool
 
 
 class Violation(msgspec.Struct, frozen=True):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from holdfast.base import events, lineage, urn
-from holdfast.base.clock import Micros
+import msgspec
+
+from holdfast.base import audit, events, lineage, urn
+from holdfast.base.blobs import Blobs
+from holdfast.base.clock import Clock, Micros
 from holdfast.base.context import Context
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.base.operations import operation
 from holdfast.data import store
-from holdfast.data.errors import DatasetNotFoundError
+from holdfast.data.errors import DatasetMovedError, DatasetNotFoundError, TableError
 from holdfast.data.records import (
+    AddDatasetRequest,
+    AddedDataset,
     Contract,
     DatasetDraft,
     DatasetList,
@@ -27,8 +32,45 @@ _LATEST = "latest"
 class DataService:
     """Tables and their immutable dataset versions in one ledger. The rows themselves are blobs."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, blobs: Blobs, clock: Clock) -> None:
         self._ledger = ledger
+        self._blobs = blobs
+        self._clock = clock
+
+    @operation(
+        "POST", "/datasets/{table}/versions", "Register a dataset version whose parts are stored already."
+    )
+    def add_dataset(self, context: Context, request: AddDatasetRequest) -> AddedDataset:
+        """Registers what `holdfast data add` has built; the same rows again are the version that they were before.
+
+        Raises:
+            TableError: the draft is of another dataset, or its parts or its profile are not stored here.
+            DatasetMovedError: rows were appended to a version that is no longer the newest.
+        """
+        draft = request.draft
+        self._check_draft(request.table, draft)
+        at = self._clock.now()
+        draft = msgspec.structs.replace(draft, as_of_at=draft.as_of_at or at)
+
+        def add(transaction: Transaction) -> AddedDataset:
+            newest = self.latest(transaction, context, draft.table)
+            if draft.parent is not None and (newest is None or newest.version != draft.parent):
+                known = self._same_rows(transaction, context, draft, newest)
+                if known is not None:
+                    return AddedDataset(known, False)
+                number = newest.version if newest is not None else 0
+                raise DatasetMovedError(
+                    f"rows were appended to {draft.table}@{draft.parent}, but its newest version is {number} by now",
+                    hint="append again",
+                )
+            version = self.record_dataset(transaction, context, draft, at)
+            created = newest is None or version.version > newest.version
+            if created:
+                told = {"rows": version.rows, "message": version.message}
+                audit.record(transaction, context, "data.add", version.urn, told, at)
+            return AddedDataset(version, created)
+
+        return self._ledger.write(add)
 
     @operation("GET", "/datasets", "List the tables of the project with their newest versions.")
     def list_datasets(self, context: Context, request: ListDatasetsRequest) -> DatasetList:
@@ -85,26 +127,55 @@ class DataService:
             InvalidError: the table's name is not a name.
         """
         urn.check_name(draft.table, "table")
-        known = store.find_fingerprint(transaction, context.project, draft.table, draft.fingerprint)
+        newest = self.latest(transaction, context, draft.table)
+        known = self._same_rows(transaction, context, draft, newest)
         if known is not None:
             return known
-        number = store.latest_number(transaction, context.project, draft.table) + 1
+        number = (newest.version if newest is not None else 0) + 1
         version = _version(draft, number, context, at)
         store.insert_version(transaction, context.project, version)
         if draft.parent is not None:
             parent = urn.dataset(draft.table, draft.parent)
             lineage.record_edge(transaction, context, parent, "grew into", version.urn, at)
-        elif draft.source is not None:
+        if draft.source is not None and (draft.parent is None or draft.provenance is not None):
             lineage.record_edge(transaction, context, urn.source(draft.source), "read into", version.urn, at)
         told = {"table": version.table, "version": version.version, "rows": version.rows}
         events.emit(transaction, context, "data.versioned", told, at)
         return version
 
+    def _same_rows(
+        self, reader: Reader, context: Context, draft: DatasetDraft, newest: DatasetVersion | None
+    ) -> DatasetVersion | None:
+        """The version that has the rows of a draft already.
+
+        One that an early release recorded has a fingerprint of another format; the same files are the same rows.
+        """
+        known = store.find_fingerprint(reader, context.project, draft.table, draft.fingerprint)
+        if known is None and newest is not None and newest.fingerprint_format != draft.fingerprint_format:
+            same = [part.digest for part in newest.parts] == [part.digest for part in draft.parts]
+            return newest if same else None
+        return known
+
+    def _check_draft(self, table: str, draft: DatasetDraft) -> None:
+        urn.check_name(table, "dataset")
+        if draft.table != table:
+            raise TableError(f"the draft is of {draft.table!r}, not of {table!r}")
+        if not draft.parts or draft.rows != sum(part.rows for part in draft.parts):
+            raise TableError("the rows of the draft's parts do not add up to its rows", hint="build it again")
+        for digest in (*(part.digest for part in draft.parts), draft.profile):
+            if not self._blobs.exists(digest):
+                raise TableError(
+                    f"blob {digest[:16]} of the draft is not stored here",
+                    hint="add the data with `holdfast data add`, which stores it first",
+                )
+
     def _no_table(self, reader: Reader, context: Context, table: str) -> DatasetNotFoundError:
         names = ", ".join(summary.table for summary in store.list_latest(reader, context.project))
         return DatasetNotFoundError(
             f"there is no dataset of a table {table!r}",
-            hint=f"there are datasets of: {names}" if names else "train a model first: `holdfast train FILE`",
+            hint=f"there are datasets of: {names}"
+            if names
+            else "add one with `holdfast data add NAME FILE`, or train a model with `holdfast train FILE`",
         )
 
 

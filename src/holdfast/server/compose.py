@@ -186,7 +186,7 @@ def compose(
     launcher = Launcher(max(1, (os.cpu_count() or 2) // 2), standby=True)
     tracking = TrackingService(ledger)
     logging = _logging(home, ledger, blobs, clock)
-    data = DataService(ledger)
+    data = DataService(ledger, blobs, clock)
     features = FeatureService(ledger)
     registry = RegistryService(ledger, blobs, clock)
     changes = Changes(ledger, clock, wake)

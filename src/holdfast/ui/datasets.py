@@ -140,7 +140,7 @@ def _facts(dataset: DatasetVersion, now: Micros) -> tuple[Fact, ...]:
         Fact("Grew from", parent),
         Fact("Source", dataset.source or "what serving logged"),
         Fact("Source file", short_id(dataset.source_digest) if dataset.source_digest else MISSING),
-        Fact("Fingerprint", short_id(dataset.fingerprint, 24), "of its rows, in any order and format"),
+        Fact("Fingerprint", short_id(dataset.fingerprint, 24), "of its rows, however they lie in files"),
         Fact("Columns dropped", ", ".join(dataset.columns_dropped) or "none"),
         Fact("Rows left out", words or "none"),
         Fact("Made", time_tag(dataset.created_at, now)),

@@ -1,0 +1,204 @@
+"""`hf.datasets`: dataset versions from Python, with the same nouns as `holdfast data`.
+
+import holdfast as hf
+
+hf.datasets.add("flights", "flights.parquet", key=["carrier", "flight"], time="time_hour")
+hf.datasets.add("planes", frame, key="tailnum")  # a polars, pandas or pyarrow frame
+rows = hf.datasets.read("flights@1")  # a polars LazyFrame; nothing is read before it is collected
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from holdfast.base.errors import HoldfastError, InvalidError, RemoteError
+from holdfast.data.records import (
+    AddDatasetRequest,
+    AddedDataset,
+    DatasetSummary,
+    DatasetVersion,
+    GetDatasetRequest,
+    ListDatasetsRequest,
+    ListDatasetVersionsRequest,
+)
+from holdfast.data.service import DataService
+from holdfast.sdk import checks
+from holdfast.sdk.session import Session
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_APPEND_ATTEMPTS = 5
+
+
+class Added(AddedDataset, frozen=True):
+    """What `add` returns: the version, whether it is new, and notes on how the rows were read."""
+
+    notes: tuple[str, ...] = ()
+
+
+def add(
+    name: str,
+    source: Any,
+    *,
+    key: str | Sequence[str] | None = None,
+    time: str | None = None,
+    label: str | None = None,
+    drop: str | Sequence[str] | None = None,
+    append: bool = False,
+    message: str = "",
+    home: str | None = None,
+    project: str | None = None,
+) -> Added:
+    """Makes a source a version of the dataset `name`; rows that a version has already are that version.
+
+    The rows are read and stored in this process, in bounded memory, and only then registered with the server of the
+    home, which is started where none runs.
+
+    Args:
+        name: the dataset; made where it is new.
+        source: a CSV or Parquet file, a pattern or folder of them, or a polars, pandas or pyarrow frame.
+        key: the column(s) that name an entity; with `time` they tell the rows apart, and are checked to.
+        time: the column with the rows' times: datetimes, dates or strings in ISO 8601.
+        label: the column that models learn to predict.
+        drop: columns to leave out.
+        append: add the rows to those of the newest version, whose files are shared.
+        message: why, for whoever reads the list of versions.
+
+    Raises:
+        SourceError: the source cannot be read.
+        TableError: the rows do not fit what is declared, or the version to append to.
+        StorageError: there is no room for the rows.
+
+    Example:
+        >>> hf.datasets.add("planes", "planes.csv", key="tailnum").version.version  # doctest: +SKIP
+        1
+    """
+    session = Session(home=home, project=project)
+    return add_source(
+        session,
+        name,
+        source,
+        key=checks.names(key, "key"),
+        time=time or "",
+        label=label,
+        drop=checks.names(drop, "drop"),
+        append=append,
+        message=message,
+    )
+
+
+def add_source(
+    session: Session,
+    name: str,
+    source: Any,
+    *,
+    key: tuple[str, ...] = (),
+    time: str = "",
+    label: str | None = None,
+    drop: tuple[str, ...] = (),
+    append: bool = False,
+    message: str = "",
+) -> Added:
+    """`add` for whoever has a session already."""
+    from holdfast.base import urn
+    from holdfast.base.blobs import Blobs
+    from holdfast.data.add import build_plain, spec_of
+    from holdfast.data.readers.open import open_source
+    from holdfast.data.records import TableSpec
+
+    urn.check_name(name, "dataset")
+    client = session.client()
+    blobs = Blobs(session.home.blobs)
+    reading = open_source(source)
+    for attempt in range(_APPEND_ATTEMPTS):
+        latest = _newest(session, name)
+        spec = TableSpec(name, None, time, key=key, label=label, drop=drop)
+        if append and latest is not None:
+            if key or time or label:
+                raise InvalidError(
+                    f"{name} has its key, time and label already", hint="leave them away when you append"
+                )
+            _refuse_table_rows(latest)
+            spec = spec_of(latest, drop)
+        base = latest if append else None
+        built = build_plain(spec, reading, blobs, base=base, latest=_plain_or_none(latest), message=message)
+        try:
+            added = client.call(DataService.add_dataset, AddDatasetRequest(name, built.draft))
+        except RemoteError as error:
+            # Another writer was quicker; the rows go behind what it has added.
+            if error.error_code != "dataset_moved" or attempt == _APPEND_ATTEMPTS - 1:
+                raise
+        else:
+            return Added(added.version, added.created, built.notes)
+    raise AssertionError("unreachable")
+
+
+def get(reference: str, *, home: str | None = None, project: str | None = None) -> DatasetVersion:
+    """A dataset version: its manifest, contract, fingerprint and provenance.
+
+    Args:
+        reference: `name@3`, `name@latest`, or `name` for the newest.
+
+    Raises:
+        DatasetNotFoundError: there is no such dataset or version; says which there are.
+    """
+    return resolve(Session(home=home, project=project), reference)
+
+
+def read(reference: str, *, home: str | None = None, project: str | None = None) -> pl.LazyFrame:
+    """The rows of a dataset version as a polars LazyFrame; nothing is read before it is collected.
+
+    Args:
+        reference: `name@3`, `name@latest`, or `name` for the newest.
+
+    Raises:
+        DatasetNotFoundError: there is no such dataset or version.
+
+    Example:
+        >>> hf.datasets.read("flights@1").head(5).collect()  # doctest: +SKIP
+    """
+    from holdfast.base.blobs import Blobs
+    from holdfast.data.build import read_parts
+
+    session = Session(home=home, project=project)
+    return read_parts(resolve(session, reference).parts, Blobs(session.home.blobs))
+
+
+def list(*, home: str | None = None, project: str | None = None) -> tuple[DatasetSummary, ...]:
+    """The datasets of the project with their newest versions, by name."""
+    return Session(home=home, project=project).read(DataService.list_datasets, ListDatasetsRequest()).datasets
+
+
+def versions(name: str, *, home: str | None = None, project: str | None = None) -> tuple[DatasetVersion, ...]:
+    """The newest versions of a dataset, at most 500, newest first."""
+    request = ListDatasetVersionsRequest(name, limit=500)
+    return Session(home=home, project=project).read(DataService.list_versions, request).versions
+
+
+def resolve(session: Session, reference: str) -> DatasetVersion:
+    """The version that a reference such as `rides@3` names."""
+    name, _, version = reference.removeprefix("data/").partition("@")
+    return session.read(DataService.get_dataset, GetDatasetRequest(name, version or "latest"))
+
+
+def _newest(session: Session, name: str) -> DatasetVersion | None:
+    try:
+        return session.read(DataService.get_dataset, GetDatasetRequest(name, "latest"))
+    except HoldfastError as error:
+        if error.error_code != "not_found":
+            raise
+        return None
+
+
+def _refuse_table_rows(version: DatasetVersion) -> None:
+    if version.provenance is None:
+        raise InvalidError(
+            f"{version.urn} is a declared table, which grows by what serving logs and by its own source",
+            hint="add the rows to its source, or under another name",
+        )
+
+
+def _plain_or_none(version: DatasetVersion | None) -> DatasetVersion | None:
+    return version if version is not None and version.provenance is not None else None
