@@ -320,6 +320,16 @@ def test_facts_of_pieces_are_those_of_the_whole(columns: dict[str, list[Any]], c
         assert again.fields(PLAIN) == infer_fields(pl.concat([frame, frame]), PLAIN)
 
 
+def test_formats_are_found_over_many_pieces() -> None:
+    days = pl.select(pl.date_range(pl.date(2020, 1, 1), pl.date(2021, 1, 1)).cast(pl.String).alias("day"))
+    frame = days.with_columns(mixed=pl.when(pl.int_range(pl.len()) == 300).then(pl.lit("x")).otherwise("day"))
+    facts = Facts()
+    for piece in frame.iter_slices(70):
+        facts.add(piece)
+    assert [field.format for field in facts.fields(PLAIN)] == ["date", None]
+    assert facts.fields(PLAIN) == infer_fields(frame, PLAIN)
+
+
 def test_a_version_is_typed(blobs: Blobs) -> None:
     version: DatasetVersion = version_of(build(ROWS, blobs).draft)
     assert msgspec.json.decode(msgspec.json.encode(version), type=DatasetVersion) == version
