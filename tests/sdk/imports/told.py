@@ -18,9 +18,13 @@ def number(value):
 
 def told_by_client(uri, models=True):
     """What MLflow's client says of a store."""
+    import mlflow
     from mlflow import MlflowClient
     from mlflow.entities import ViewType
 
+    # Downloads of mlflow-artifacts: addresses go to the global server, whatever the client was made for.
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     client = MlflowClient(uri, uri)
     experiments = client.search_experiments(ViewType.ALL)
     told = {"experiments": {}, "runs": {}, "logged_models": {}, "models": {}}
