@@ -44,7 +44,8 @@ class Runtime:
             HomeError: the clock is simulated and another server leads: nobody else would move this clock.
         """
         self._services = services
-        services.tracking.upgrade()
+        # Uploads in parts are in the home of this server alone, and none of them outlives it. A server that takes
+        # the lead later on has uploads of its own under way, so this belongs to the start and not to the lead.
         services.logging.artifacts.clear_uploads()
         with services.ledger.leading() as term:
             if term is None and self._simulated:
@@ -83,6 +84,8 @@ class Runtime:
         """Decides and does everything that is due now, if this server leads; True once nothing is left to do."""
         with self._settling, self._services.ledger.leading() as term:
             if term is None:
+                # Another server leads, and it delivers: what both sent would arrive twice.
+                self._services.webhook_sender.stop()
                 return True
             self._mend(term)
             for _ in range(_ROUNDS_MOST):
@@ -102,16 +105,18 @@ class Runtime:
 
     def _mend(self, term: int | None) -> None:
         """At the beginning of a term: what the server that led before may have left behind."""
-        if term is None or term == self._term:
+        if term is None:
             return
         services = self._services
+        services.webhook_sender.start()
+        if term == self._term:
+            return
+        services.tracking.upgrade()
         services.jobs.recover()
         contexts = [system_context(project) for project in services.deployments.projects()]
         for context in contexts:
             services.loop.adopt_local_changes(context)
         services.deployments.publish_all(contexts)
-        if self._term is None:
-            services.webhook_sender.start()
         self._term = term
         logger.info("this server leads (term %d)", term)
 

@@ -46,13 +46,22 @@ class WebhookSender:
         self._not_before: dict[Key, float] = {}
         self._busy: set[Key] = set()
         self._changed = threading.Condition()
-        self._stopped = False
+        self._stopped = True
         self._woken = True
         self._thread: threading.Thread | None = None
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="webhook")
+        self._pool: ThreadPoolExecutor
+
+    @property
+    def running(self) -> bool:
+        """Whether it delivers."""
+        return not self._stopped
 
     def start(self) -> None:
-        """Begins to deliver, first of all what is left from before."""
+        """Begins to deliver, first of all what is left from before; one that does already goes on."""
+        if self.running:
+            return
+        self._stopped, self._woken = False, True
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="webhook")
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
         self._thread.start()
 
@@ -63,7 +72,12 @@ class WebhookSender:
             self._changed.notify()
 
     def stop(self) -> None:
-        """Ends the thread; a delivery under way is made again at the next start unless it was answered."""
+        """Ends the thread; a delivery under way is made again at the next start unless it was answered.
+
+        A server that leads no more stops, so that no message goes out twice; it may start again.
+        """
+        if not self.running:
+            return
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -112,6 +126,8 @@ class WebhookSender:
                 webhook = store.find_webhook(reader, *key)
             for delivery in deliveries if webhook is not None else []:
                 assert webhook is not None
+                if self._stopped:
+                    return
                 sent = _outcome(delivery, post(webhook, delivery.delivery_id, delivery.body))
                 self._ledger.write(lambda tx, sent=sent: store.set_delivery(tx, sent))  # type: ignore[misc]
                 if sent.state == "queued":
