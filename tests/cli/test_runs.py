@@ -145,6 +145,24 @@ def test_runs_are_deleted_and_restored_all_or_none(served: tuple[Home, list[str]
     assert "tracking.delete" in trail and "tracking.restore" in trail
 
 
+def test_garbage_is_collected_when_asked_twice(served: tuple[Home, list[str]]) -> None:
+    home, ids = served
+    assert holdfast(home, "runs", "delete", ids[4]).returncode == 0
+    assert "would free 0 B: nothing" in holdfast(home, "runs", "gc", "--dry-run").stdout
+    foreseen = holdfast(home, "runs", "gc", "--dry-run", "--older-than", "0d")
+    assert "would free 0 B: 1 run (deleted before" in foreseen.stdout
+    refused(
+        holdfast(home, "runs", "gc", "--older-than", "0d"),
+        "what goes cannot be restored; look with --dry-run",
+    )
+    refused(holdfast(home, "runs", "gc", "--older-than", "soon", "--yes"), "'soon' is not a duration")
+    freed = holdfast(home, "runs", "gc", "--older-than", "0d", "--yes")
+    assert "freed 0 B: 1 run (deleted before" in freed.stdout, freed.stderr
+    refused(holdfast(home, "runs", "restore", ids[4]), "there is no run")
+    report = json.loads(holdfast(home, "runs", "gc", "--yes", "--json").stdout)
+    assert (report["runs"], report["dry_run"]) == (0, False)
+
+
 def test_reading_commands_answer_quickly_from_a_running_server(served: tuple[Home, list[str]]) -> None:
     home, ids = served
     for arguments in (["list"], ["show", ids[2]], ["compare", ids[2], ids[3]]):

@@ -18,6 +18,10 @@ from blake3 import blake3
 from holdfast.base.errors import InvalidError, NotFoundError
 
 _CHUNK_BYTES = 1 << 20
+_DIGITS = 64
+# What is no blob yet, and what is about to be none any more; names that begin with a dot are passed over.
+_INCOMING = ".incoming-"
+_ASIDE = ".aside"
 
 
 class Blobs:
@@ -36,7 +40,7 @@ class Blobs:
     def put(self, data: bytes) -> str:
         """Stores bytes and returns their digest; the same bytes are stored once."""
         digest = blake3(data).hexdigest()
-        if not self.exists(digest):
+        if not self.renew(digest):
             with self._temporary() as handle:
                 handle.write(data)
                 self.publish(handle, digest)
@@ -50,7 +54,7 @@ class Blobs:
                 hasher.update(chunk)
                 handle.write(chunk)
             digest = hasher.hexdigest()
-            if not self.exists(digest):
+            if not self.renew(digest):
                 self.publish(handle, digest)
         return digest
 
@@ -76,6 +80,64 @@ class Blobs:
     def exists(self, digest: str) -> bool:
         return self._location(digest).exists()
 
+    def renew(self, digest: str) -> bool:
+        """Whether the blob is there. Then it is young again: whoever puts bytes is about to refer to them, and until
+        the row is written only the age of the blob keeps it from being collected."""
+        try:
+            os.utime(self._location(digest))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def listed(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Every blob with its status; one that goes meanwhile is left out."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
+            for entry in os.scandir(folder):
+                if len(entry.name) == _DIGITS:
+                    with contextlib.suppress(FileNotFoundError):
+                        yield entry.name, entry.stat()
+
+    def discard(self, digest: str, oldest: float) -> bool:
+        """Removes a blob last renewed before `oldest` (seconds, by the file system's clock); whether it did.
+
+        It is set aside first: whoever renews it from then on finds nothing and writes it anew, and whoever did so
+        before is seen by its age.
+        """
+        place = self._location(digest)
+        aside = self.root / _ASIDE / digest
+        try:
+            if place.stat().st_mtime >= oldest:
+                return False
+            aside.parent.mkdir(exist_ok=True)
+            place.rename(aside)
+            if aside.stat().st_mtime >= oldest:
+                aside.rename(place)
+                return False
+            aside.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def bring_back(self) -> int:
+        """Undoes what a crash left half done: blobs that were set aside are blobs again. How many there were."""
+        count = 0
+        for aside in (self.root / _ASIDE).glob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                aside.rename(self._location(aside.name))
+                count += 1
+        return count
+
+    def clear_incoming(self, oldest: float) -> tuple[int, int]:
+        """Removes what writers that were killed left half written before `oldest`; how many files and bytes."""
+        count = size = 0
+        for path in self.root.glob(f"{_INCOMING}*"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                if status.st_mtime < oldest:
+                    path.unlink()
+                    count, size = count + 1, size + status.st_size
+        return count, size
+
     def path(self, digest: str) -> Path:
         """The file of a blob, to be read only.
 
@@ -95,14 +157,14 @@ class Blobs:
         return digest_of(self.path(digest)) == digest
 
     def _location(self, digest: str) -> Path:
-        if len(digest) != 64 or not digest.isalnum():
+        if len(digest) != _DIGITS or not digest.isalnum():
             raise InvalidError(f"{digest!r} is not a blob digest", hint="a digest is 64 hexadecimal digits")
         return self.root / digest[:2] / digest
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[IO[bytes]]:
         self.root.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.root, prefix=".incoming-", delete=False) as handle:
+        with tempfile.NamedTemporaryFile(dir=self.root, prefix=_INCOMING, delete=False) as handle:
             try:
                 yield handle.file
             finally:
@@ -112,6 +174,7 @@ class Blobs:
         """Gives the bytes in a file of this folder their name, once they are durable."""
         handle.flush()
         os.fsync(handle.fileno())
+        os.utime(handle.fileno())
         target = self._location(digest)
         target.parent.mkdir(exist_ok=True)
         Path(handle.name).replace(target)
@@ -134,7 +197,7 @@ class IncomingBlob:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._hasher = blake3()
-        self._handle = tempfile.NamedTemporaryFile(dir=blobs.root, prefix=".incoming-", delete=False)  # noqa: SIM115
+        self._handle = tempfile.NamedTemporaryFile(dir=blobs.root, prefix=_INCOMING, delete=False)  # noqa: SIM115
         self.size_bytes = 0
 
     def write(self, chunk: bytes) -> None:
@@ -146,7 +209,7 @@ class IncomingBlob:
     def keep(self) -> tuple[str, int]:
         """Makes the blob durable and returns its digest and size in bytes."""
         digest = self._hasher.hexdigest()
-        if not self._blobs.exists(digest):
+        if not self._blobs.renew(digest):
             self._blobs.publish(self._handle, digest)
         return digest, self.size_bytes
 

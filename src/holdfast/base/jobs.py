@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +19,7 @@ from holdfast.base.clock import Clock, Micros
 from holdfast.base.context import Actor, Context
 from holdfast.base.encoding import from_json, to_json
 from holdfast.base.errors import ConflictError, HoldfastError, NotFoundError
+from holdfast.base.garbage import digests_of
 from holdfast.base.ledger import Ledger, Migration, Reader, Row, Transaction
 from holdfast.base.operations import operation
 
@@ -219,3 +220,16 @@ def _job(row: Row) -> Job:
         result=from_json(row["result"], dict) if row["result"] else None,
         error=row["error"],
     )
+
+
+def blobs_named(reader: Reader) -> Iterator[str]:
+    """Every blob that a job that is not done refers to; a garbage collection leaves them alone."""
+    return digests_of(reader.iterate("SELECT spec FROM job WHERE state IN ('queued', 'running')"))
+
+
+def claims(reader: Reader, project: str) -> Iterator[tuple[str, str]]:
+    """(name, spec) of each job that waits to be run; what its spec names, it needs."""
+    for row in reader.iterate(
+        "SELECT number, kind, spec FROM job WHERE project = ? AND state = 'queued'", (project,)
+    ):
+        yield f"job {row['number']} ({row['kind']})", row["spec"]

@@ -6,6 +6,8 @@ where a thing came from, downstream what was made of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from holdfast.base.clock import Micros
@@ -25,6 +27,9 @@ MIGRATIONS = (
         ),
     ),
 )
+
+
+_PART = 500
 
 
 class Edge(msgspec.Struct, frozen=True):
@@ -53,6 +58,26 @@ def record_edge(
         " ON CONFLICT DO NOTHING",
         (context.project, source, relation, target, at),
     )
+
+
+def edges_from(reader: Reader, project: str, sources: Sequence[str]) -> list[Edge]:
+    """The edges that leave any of some URNs."""
+    found: list[Edge] = []
+    for start in range(0, len(sources), _PART):
+        part = sources[start : start + _PART]
+        rows = reader.query(
+            "SELECT source, relation, target, created_at FROM lineage_edge WHERE project = ?"
+            f" AND source IN ({', '.join('?' * len(part))}) ORDER BY source, relation, target",
+            (project, *part),
+        )
+        found.extend(Edge(**dict(row)) for row in rows)
+    return found
+
+
+def forget(transaction: Transaction, project: str, urn: str) -> None:
+    """Removes every edge of something that is no more."""
+    for column in ("source", "target"):
+        transaction.execute(f"DELETE FROM lineage_edge WHERE project = ? AND {column} = ?", (project, urn))
 
 
 def graph(reader: Reader, context: Context, urn: str, depth: int = 8) -> LineageGraph:

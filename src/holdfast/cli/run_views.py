@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -17,6 +17,9 @@ from holdfast.cli.output import print_fields
 from holdfast.cli.plots import LETTERS, chart, sparkline
 from holdfast.tracking.comparison import ComparedText, Comparison
 from holdfast.tracking.run_records import Measured, RunCurve, RunDescription, RunSearch, RunsFound, RunSummary
+
+if TYPE_CHECKING:
+    from holdfast.loop.garbage import GarbageReport
 
 MISSING = "–"
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red", "white")
@@ -162,6 +165,32 @@ def print_comparison(found: Comparison, width: int) -> None:
     _curves(found, width)
 
 
+def print_garbage(report: GarbageReport) -> None:
+    """What a collection freed or would free, and what stayed and why."""
+    counts = [
+        (report.runs, "run"),
+        (report.logged_models, "logged model"),
+        (report.experiments, "experiment"),
+        (report.artifacts, "artifact"),
+        (report.blobs, "blob"),
+    ]
+    said = ", ".join(_counted(count, noun) for count, noun in counts if count) or "nothing"
+    verb = "would free" if report.dry_run else "freed"
+    click.echo(f"{verb} {size(report.bytes_freed)}: {said} (deleted before {format_time(report.before_at)})")
+    if report.blobs_young:
+        one = report.blobs_young == 1
+        click.echo(
+            f"{_counted(report.blobs_young, 'blob')} that nothing refers to {'is' if one else 'are'} younger than"
+            f" an hour and {'stays' if one else 'stay'} for now"
+        )
+    if report.kept_count:
+        click.echo(f"kept, though deleted: {report.kept_count}")
+        for item in report.kept:
+            click.echo(f"  {item.urn} ({item.name}): {item.because}")
+        if report.kept_count > len(report.kept):
+            click.echo(f"  … and {report.kept_count - len(report.kept):,} more")
+
+
 def value_text(value: Measured | None) -> str:
     """A value in four significant digits."""
     if value is None:
@@ -202,6 +231,10 @@ def size(count: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{count} B" if unit == "B" else f"{value:,.1f} {unit}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _none_found(request: RunSearch) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 
 import click
 
+from holdfast.base.errors import InvalidError
 from holdfast.cli.output import json_option, print_json, print_table
 from holdfast.cli.session import Session
 
@@ -174,3 +176,42 @@ def restore(session: Session, run: tuple[str, ...], as_json: bool) -> None:
         return
     for item in found:
         click.echo(f"restored {item.run_id} ({item.name})")
+
+
+@runs.command()
+@click.option(
+    "--older-than", default="30d", show_default=True, help="How long ago it was deleted, e.g. 12h or 0d."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def gc(session: Session, older_than: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Delete for good: runs, logged models and experiments deleted long ago, and blobs that nothing refers to.
+
+    What a registered version, a deployment or a run that is not deleted was made from stays, and so does what is
+    younger than an hour and not yet referred to.
+    """
+    import msgspec
+
+    from holdfast.cli.run_views import print_garbage
+    from holdfast.cli.waiting import wait_for
+    from holdfast.loop.garbage import GarbageReport, GarbageRequest, GarbageService
+
+    request = GarbageRequest(older_than)
+    if dry_run or not yes:
+        found = session.read(GarbageService.preview, request)
+        if dry_run:
+            print_json(found) if as_json else print_garbage(found)
+            return
+        if as_json or not sys.stdin.isatty():
+            raise InvalidError("what goes cannot be restored", hint="look with --dry-run, then say --yes")
+        print_garbage(found)
+        click.confirm("Delete this for good?", abort=True)
+    client = session.client()
+    job = wait_for(
+        client, client.call(GarbageService.collect, request), doing="collecting the garbage",
+        failed="the garbage was not collected", quiet=as_json,
+    )  # fmt: skip
+    report = msgspec.convert(job.result, GarbageReport)
+    print_json(report) if as_json else print_garbage(report)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 
 from holdfast.base.client import Client
-from holdfast.base.errors import HoldfastError, InvalidError
-from holdfast.base.jobs import GetJobRequest, Job, JobService
+from holdfast.base.errors import InvalidError
+from holdfast.base.jobs import Job
 from holdfast.cli.output import json_option, print_json
 from holdfast.cli.session import Session
+from holdfast.cli.waiting import wait_for
 from holdfast.registry.records import GetVersionRequest, ModelVersion
 from holdfast.registry.service import RegistryService
 
-_POLL_S = 0.05
 _REJECTED = 3
 
 
@@ -70,24 +69,18 @@ def train_and_wait(client: Client, name: str, *, quiet: bool = False) -> ModelVe
     from holdfast.loop.records import TrainRequest
     from holdfast.loop.service import LoopService
 
-    job = wait_for(client, client.call(LoopService.train, TrainRequest(name)), quiet=quiet)
+    job = wait_for_training(client, client.call(LoopService.train, TrainRequest(name)), quiet=quiet)
     assert job.result is not None
     request = GetVersionRequest(name, str(job.result["version"]))
     return client.call(RegistryService.get_version, request)
 
 
-def wait_for(client: Client, job: Job, *, quiet: bool) -> Job:
-    """Waits for a job, saying so on a terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True, quiet=quiet)
-    with console.status(f"training {job.exclusive} (job {job.number})…"):
-        while job.state in ("queued", "running"):
-            time.sleep(_POLL_S)
-            job = client.call(JobService.get, GetJobRequest(job.number))
-    if job.state == "failed":
-        raise HoldfastError(f"the training of {job.exclusive} failed: {job.error}")
-    return job
+def wait_for_training(client: Client, job: Job, *, quiet: bool) -> Job:
+    """Waits for a training, saying so on a terminal; raises as `wait_for`."""
+    name = job.exclusive
+    return wait_for(
+        client, job, doing=f"training {name}", failed=f"the training of {name} failed", quiet=quiet
+    )
 
 
 def print_version(version: ModelVersion) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from holdfast.base.encoding import from_json, to_json
+from holdfast.base.garbage import digests_of
 from holdfast.base.ledger.migrations import Migration
 from holdfast.base.ledger.protocol import Reader, Transaction
 from holdfast.data.records import DatasetSummary, DatasetVersion
@@ -89,3 +92,8 @@ def list_latest(reader: Reader, project: str) -> list[DatasetSummary]:
         DatasetSummary(row["name"], row["version"], row["row_count"], row["as_of_at"], row["created_at"])
         for row in rows
     ]
+
+
+def blobs_named(reader: Reader) -> Iterator[str]:
+    """Every blob that a dataset version refers to; a garbage collection leaves them alone."""
+    return digests_of(reader.iterate("SELECT record FROM dataset_version"))

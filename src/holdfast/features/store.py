@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from holdfast.base.encoding import from_json, to_json
+from holdfast.base.garbage import digests_of
 from holdfast.base.ledger.migrations import Migration
 from holdfast.base.ledger.protocol import Reader, Transaction
 from holdfast.features.records import FeatureView
@@ -60,3 +63,8 @@ def list_latest(reader: Reader, project: str) -> list[FeatureView]:
         (project,),
     )
     return [from_json(row["record"], FeatureView) for row in rows]
+
+
+def blobs_named(reader: Reader) -> Iterator[str]:
+    """Every blob that a feature view refers to; a garbage collection leaves them alone."""
+    return digests_of(reader.iterate("SELECT record FROM feature_view"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from holdfast.base.clock import Micros
 from holdfast.base.context import Context
 from holdfast.base.encoding import from_json, to_json
+from holdfast.base.garbage import digests_of
 from holdfast.base.ledger import Migration, Reader, Row, Transaction
 from holdfast.loop.records import Decision, DecisionKind, LoopSpec
 
@@ -190,3 +192,13 @@ def _declaration(row: Row) -> Declaration:
 def _decision(row: Row) -> Decision:
     values = {name: row[name] for name in Decision.__struct_fields__ if name != "evidence"}
     return Decision(**values, evidence=from_json(row["evidence"], dict))
+
+
+def blobs_named(reader: Reader) -> Iterator[str]:
+    """Every blob that a declaration or decision refers to; a garbage collection leaves them alone."""
+    return digests_of(
+        reader.iterate(
+            "SELECT bundle AS one, spec AS another FROM declaration"
+            " UNION ALL SELECT evidence, reversal FROM decision"
+        )
+    )

@@ -5,12 +5,14 @@ A version's record is written once and never changed; its stage is what its last
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from holdfast.base import urn
 from holdfast.base.clock import Micros
 from holdfast.base.encoding import from_json, to_json
+from holdfast.base.garbage import digests_of
 from holdfast.base.ledger.migrations import Migration
 from holdfast.base.ledger.protocol import Reader, Row, Transaction
 from holdfast.registry.records import Model, ModelVersion, Transition
@@ -283,3 +285,21 @@ def _version(reader: Reader, row: Row) -> ModelVersion:
         stage=row["stage"],
         transitions=tuple(Transition(*tuple(each.values())) for each in map(dict, transitions)),
     )
+
+
+def blobs_named(reader: Reader) -> Iterator[str]:
+    """Every blob that a version that is not deleted refers to; a garbage collection leaves them alone."""
+    return digests_of(
+        reader.iterate("SELECT record, source, tags FROM model_version WHERE deleted_at IS NULL")
+    )
+
+
+def origins(reader: Reader, project: str) -> Iterator[tuple[str, str]]:
+    """(URN, a text with the ids of the runs and logged models it was made from) of each version that is not deleted."""
+    for row in reader.iterate(
+        "SELECT name, version, run_id, source, logged_model, record FROM model_version"
+        " WHERE project = ? AND deleted_at IS NULL",
+        (project,),
+    ):
+        texts = (row["run_id"], row["source"], row["logged_model"], row["record"])
+        yield urn.model_version(row["name"], row["version"]), " ".join(text or "" for text in texts)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 _APPEND_ATTEMPTS = 5
+_WAIT_FOR_GARBAGE_S = 60.0
+_COLLECTING = "the garbage of this home is being collected, so no blobs of a dataset can be written now"
 
 
 class Added(AddedDataset, frozen=True):
@@ -104,6 +106,7 @@ def add_source(
     """`add` for whoever has a session already."""
     from holdfast.base import urn
     from holdfast.base.blobs import Blobs
+    from holdfast.base.garbage import hold
     from holdfast.data.add import build_plain, spec_of
     from holdfast.data.readers.open import open_source
     from holdfast.data.records import TableSpec
@@ -112,26 +115,30 @@ def add_source(
     client = session.client()
     blobs = Blobs(session.home.blobs)
     reading = open_source(source)
-    for attempt in range(_APPEND_ATTEMPTS):
-        latest = _newest(session, name)
-        spec = TableSpec(name, None, time, key=key, label=label, drop=drop)
-        if append and latest is not None:
-            if key or time or label:
-                raise InvalidError(
-                    f"{name} has its key, time and label already", hint="leave them away when you append"
-                )
-            _refuse_table_rows(latest)
-            spec = spec_of(latest, drop)
-        base = latest if append else None
-        built = build_plain(spec, reading, blobs, base=base, latest=_plain_or_none(latest), message=message)
-        try:
-            added = client.call(DataService.add_dataset, AddDatasetRequest(name, built.draft))
-        except RemoteError as error:
-            # Another writer was quicker; the rows go behind what it has added.
-            if error.error_code != "dataset_moved" or attempt == _APPEND_ATTEMPTS - 1:
-                raise
-        else:
-            return Added(added.version, added.created, built.notes)
+    # The parts are blobs long before a row names them: no garbage is collected meanwhile.
+    with hold(blobs.root, alone=False, within_s=_WAIT_FOR_GARBAGE_S, refused=_COLLECTING):
+        for attempt in range(_APPEND_ATTEMPTS):
+            latest = _newest(session, name)
+            spec = TableSpec(name, None, time, key=key, label=label, drop=drop)
+            if append and latest is not None:
+                if key or time or label:
+                    raise InvalidError(
+                        f"{name} has its key, time and label already", hint="leave them away when you append"
+                    )
+                _refuse_table_rows(latest)
+                spec = spec_of(latest, drop)
+            base = latest if append else None
+            built = build_plain(
+                spec, reading, blobs, base=base, latest=_plain_or_none(latest), message=message
+            )
+            try:
+                added = client.call(DataService.add_dataset, AddDatasetRequest(name, built.draft))
+            except RemoteError as error:
+                # Another writer was quicker; the rows go behind what it has added.
+                if error.error_code != "dataset_moved" or attempt == _APPEND_ATTEMPTS - 1:
+                    raise
+            else:
+                return Added(added.version, added.created, built.notes)
     raise AssertionError("unreachable")
 
 

@@ -2,7 +2,7 @@
 
 A backup is taken beside the running processes. The deployment files come first and the ledger after them, so that
 no file is ahead of the ledger; then the log and the blobs, which only grow, so that whatever the ledger names is
-among them. Everything acknowledged before the backup began is in it.
+among them: no garbage is collected meanwhile. Everything acknowledged before the backup began is in it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ from holdfast.base.backup import (
     take_stock,
     verify,
 )
+from holdfast.base.blobs import Blobs
 from holdfast.base.clock import Clock
 from holdfast.base.errors import HomeError
+from holdfast.base.garbage import hold
 from holdfast.base.home import Home
+from holdfast.base.ledger import Ledger
 from holdfast.base.ledger.export import LedgerContents, export_ledger, import_ledger
 from holdfast.base.ledger.opening import open_ledger, open_read_only
 from holdfast.base.version import VERSION
@@ -36,6 +39,8 @@ from holdfast.server.compose import MIGRATIONS
 from holdfast.serving.backup import copy_deployments, copy_log, segments_of
 
 _LEDGER = "ledger"
+_WAIT_FOR_GARBAGE_S = 60.0
+_COLLECTING = "the garbage of this home is being collected, so its blobs cannot be backed up now"
 _KEPT_FOLDERS = ("run", "tmp")
 
 
@@ -63,20 +68,32 @@ def back_up(
 
     Raises:
         HomeError: the folder is not empty, or there is no ledger.
+        ConflictError: the garbage of the home is being collected, and was not done in a minute.
     """
     require_empty(folder, "backed up")
     ledger = open_read_only(location, home.ledger, MIGRATIONS)
+    with (
+        contextlib.closing(ledger),
+        hold(home.blobs, alone=False, within_s=_WAIT_FOR_GARBAGE_S, refused=_COLLECTING),
+    ):
+        return _copy(home, ledger, folder, clock, tell)
+
+
+def _copy(
+    home: Home, ledger: Ledger, folder: Path, clock: Clock, tell: Callable[[str], None]
+) -> BackupSummary:
     target = Home(folder)
-    with contextlib.closing(ledger):
-        folder.mkdir(parents=True, exist_ok=True)
-        made_at = clock.now()
-        tell("copying the deployment files and the ledger")
-        copy_deployments(home, target)
-        with ledger.read() as reader:
-            contents = export_ledger(reader, folder / _LEDGER)
+    folder.mkdir(parents=True, exist_ok=True)
+    made_at = clock.now()
+    tell("copying the deployment files and the ledger")
+    copy_deployments(home, target)
+    with ledger.read() as reader:
+        contents = export_ledger(reader, folder / _LEDGER)
     tell("copying the prediction log")
     copy_log(home, target)
     tell("copying the blobs and the online store")
+    # A collection that was killed may have set aside a blob that somebody needs; none is under way now.
+    Blobs(home.blobs).bring_back()
     copy_tree(home.blobs, target.blobs)
     copy_online(home.online, target.online)
     tell("taking stock")

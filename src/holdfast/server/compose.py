@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -14,9 +14,10 @@ from holdfast.base.blobs import Blobs
 from holdfast.base.clock import Clock
 from holdfast.base.context import system_context
 from holdfast.base.events import Event, EventDispatcher
+from holdfast.base.garbage import references_in_files
 from holdfast.base.home import Home
 from holdfast.base.jobs import JobService
-from holdfast.base.ledger import Ledger, Migration
+from holdfast.base.ledger import Ledger, Migration, Reader
 from holdfast.base.simulation import ClockService
 from holdfast.data import store as data_store
 from holdfast.data.service import DataService
@@ -27,6 +28,7 @@ from holdfast.loop.actions import Actions
 from holdfast.loop.candidates import Candidates
 from holdfast.loop.controller import Controller
 from holdfast.loop.counterfactual import CounterfactualService
+from holdfast.loop.garbage import COLLECT, GarbageService
 from holdfast.loop.overview import OverviewService
 from holdfast.loop.service import LoopService
 from holdfast.loop.trace import TraceService
@@ -60,6 +62,7 @@ from holdfast.tracking.service import (
     RunService,
     TrackingService,
 )
+from holdfast.tracking.service.garbage import RunCollector
 from holdfast.training.launcher import Launcher
 from holdfast.training.service import TrainingService
 from holdfast.ui.services import PageServices
@@ -102,6 +105,7 @@ SERVICE_TYPES: tuple[type, ...] = (
     OverviewService,
     TraceService,
     CounterfactualService,
+    GarbageService,
     AuditService,
 )
 
@@ -135,6 +139,7 @@ class Services:
     overview: OverviewService
     trace: TraceService
     counterfactual: CounterfactualService
+    garbage: GarbageService
     audit: AuditService
     launcher: Launcher
 
@@ -225,6 +230,8 @@ def compose(
         candidates,
     )
     job_service.handle(TRAIN, TrainingJobs(ledger, data, training, deployments, log))
+    garbage = _garbage(home, ledger, blobs, clock, job_service, logging, wake)
+    job_service.handle(COLLECT, garbage.run)
     return Services(
         ledger=ledger,
         events=_listen(EventDispatcher(ledger), deployments, webhooks),
@@ -251,6 +258,7 @@ def compose(
         overview=OverviewService(ledger, clock, job_service, registry, rollouts, deployments, monitoring),
         trace=TraceService(ledger, tracking, data, features, registry, deployments),
         counterfactual=CounterfactualService(ledger, blobs, registry, log),
+        garbage=garbage,
         audit=AuditService(ledger),
         launcher=launcher,
     )
@@ -268,6 +276,23 @@ def _logging(home: Home, ledger: Ledger, blobs: Blobs, clock: Clock) -> Tracking
         models=LoggedModelService(ledger, clock, experiments, ids),
         artifacts=artifacts,
     )
+
+
+def _garbage(
+    home: Home, ledger: Ledger, blobs: Blobs, clock: Clock, job_service: JobService, logging: TrackingDoors,
+    wake: Callable[[], None],
+) -> GarbageService:  # fmt: skip
+    """What refers to runs and to blobs, a source a domain: a domain that begins to do so is added here."""
+
+    def uploads(reader: Reader, project: str) -> Iterator[tuple[str, str]]:
+        for path in logging.artifacts.uploads_under_way(project):
+            yield f"the upload of {path}", path
+
+    stores = (jobs, data_store, features_store, registry_store, loop_store, serving_store)
+    named = [store.blobs_named for store in stores]
+    collector = RunCollector(ledger, clock, (registry_store.origins, jobs.claims, uploads))
+    deployed = references_in_files(home.deployments)
+    return GarbageService(ledger, blobs, clock, job_service, collector, (*named, deployed), wake)
 
 
 def seeded(ledger: Ledger, seed: int) -> Random:

@@ -112,6 +112,7 @@ class Runtime:
         if term == self._term:
             return
         services.tracking.upgrade()
+        services.garbage.mend()
         services.jobs.recover()
         contexts = [system_context(project) for project in services.deployments.projects()]
         for context in contexts:

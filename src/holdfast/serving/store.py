@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from holdfast.base.clock import Micros
 from holdfast.base.context import Context
 from holdfast.base.encoding import from_json, to_json
+from holdfast.base.garbage import digests_of
 from holdfast.base.ledger import Migration, Reader, Row, Transaction
 from holdfast.rollout.records import Variant
 from holdfast.serving.records import Deployment, Revision
@@ -153,3 +156,8 @@ def _revision(row: Row) -> Revision:
         created_by=row["created_by"],
         actor_kind=row["actor_kind"],
     )
+
+
+def blobs_named(reader: Reader) -> Iterator[str]:
+    """Every blob that a revision refers to; a garbage collection leaves them alone."""
+    return digests_of(reader.iterate("SELECT variants, warm FROM revision"))

@@ -22,7 +22,7 @@ from holdfast.cli.demo.scene import Scene, prepare
 from holdfast.cli.demo.watch import Watch
 from holdfast.cli.demo.worlds.batch import Batch
 from holdfast.cli.output import print_json
-from holdfast.cli.train import declare, wait_for
+from holdfast.cli.train import declare, wait_for_training
 from holdfast.loop.records import TrainRequest
 from holdfast.loop.service import LoopService
 
@@ -105,7 +105,7 @@ def _go_live(scene: Scene, processes: Processes) -> None:
     """Declares the model, trains it and settles, so that the first version is live when the world begins."""
     client = processes.client()
     declare(client, str(scene.entry), None, active=True)
-    wait_for(client, client.call(LoopService.train, TrainRequest(scene.model)), quiet=True)
+    wait_for_training(client, client.call(LoopService.train, TrainRequest(scene.model)), quiet=True)
     processes.call(ClockService.advance, AdvanceClockRequest(scene.start_at))
 
 

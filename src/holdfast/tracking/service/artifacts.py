@@ -55,6 +55,15 @@ class ArtifactService:
         """Removes the parts of uploads that nobody will finish, when a server starts."""
         shutil.rmtree(self._uploads, ignore_errors=True)
 
+    def uploads_under_way(self, project: str) -> list[str]:
+        """The paths that uploads in parts have begun for and not finished, on this server."""
+        found = []
+        for file in self._uploads.glob(f"*/{_PLAN}"):
+            with contextlib.suppress(OSError):
+                plan = from_json(file.read_bytes(), Upload)
+                found += [plan.path] if plan.project == project else []
+        return found
+
     def receive(self) -> IncomingBlob:
         """Begins to take bytes in; `keep` then gives them a path."""
         return self._blobs.incoming()

@@ -18,7 +18,11 @@ def insert(
     transaction: Transaction, project: str, name: str, location: str, at: Micros, *, default: bool = False
 ) -> int:
     """Adds an experiment under the next id of its project (0 for the default one) and returns its number."""
-    row = transaction.one("SELECT max(experiment_id) AS last FROM experiment WHERE project = ?", (project,))
+    row = transaction.one(
+        "SELECT max(id) AS last FROM (SELECT max(experiment_id) AS id FROM experiment WHERE project = ?"
+        " UNION ALL SELECT highest_id AS id FROM experiment_collected WHERE project = ?) given",
+        (project, project),
+    )
     last = row["last"] if row is not None and row["last"] is not None else 0
     experiment_id = 0 if default else last + 1
     return transaction.insert(

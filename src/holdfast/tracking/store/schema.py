@@ -116,7 +116,14 @@ _ARTIFACTS = (
     " PRIMARY KEY (project, parent, name))",
 )
 
+_GARBAGE = (
+    # The highest id of a project outlives its experiment: given again, it would lead old clients to another one.
+    "CREATE TABLE experiment_collected (project TEXT PRIMARY KEY, highest_id {integer} NOT NULL)",
+    "CREATE INDEX run_deleted ON run (project, deleted_at) WHERE deleted_at IS NOT NULL",
+)
+
 MIGRATIONS = (
     Migration("tracking", 1, _FIRST),
     Migration("tracking", 2, (*_EXPERIMENTS, *_RUNS, *_METRICS, *_INPUTS, *_LOGGED_MODELS, *_ARTIFACTS)),
+    Migration("tracking", 3, _GARBAGE),
 )
