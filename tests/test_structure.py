@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 from holdfast.base.config import SETTINGS, Config
-from holdfast.cli.main import _COMMANDS, command_of
+from holdfast.cli.main import _COMMANDS
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "holdfast"
@@ -107,7 +108,7 @@ def test_every_setting_has_a_meaning() -> None:
 
 @pytest.mark.parametrize("name", sorted(_COMMANDS))
 def test_every_command_says_what_it_does(name: str) -> None:
-    command = command_of(name)
+    command: click.Command = getattr(importlib.import_module(_COMMANDS[name]), name)
     assert command.help
     for parameter in command.params:
         if isinstance(parameter, click.Option):

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.base.errors import HoldfastError
-from holdfast.tracking.packing import columns, pack_block, pack_tail, unpack_block, unpack_tail
+from holdfast.base.errors import HoldfastError, InvalidError
+from holdfast.tracking.packing import (
+    columns,
+    pack_block,
+    pack_tail,
+    squeeze_tail,
+    unpack_block,
+    unpack_tail,
+    unpack_tails,
+)
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 POINTS = st.lists(
@@ -32,9 +40,25 @@ def test_a_block_keeps_every_bit(points):
 
 @given(POINTS)
 def test_a_tail_keeps_every_point(points):
-    found = unpack_tail(pack_tail(points))
-    assert [point[:3] for point in found] == [point[:3] for point in points]
-    assert bits([point[3] for point in found]) == bits([point[3] for point in points])
+    for pack in (pack_tail, squeeze_tail):
+        found = unpack_tail(pack(points))
+        assert [point[:3] for point in found] == [point[:3] for point in points]
+        assert bits([point[3] for point in found]) == bits([point[3] for point in points])
+
+
+@given(st.lists(POINTS, max_size=5), st.sampled_from([None, "a", "loss/val", "missing"]))
+def test_many_tails_are_read_as_one_in_the_order_of_arrival(calls, only):
+    wanted = [point for points in calls for point in points if only in (None, point[0])]
+    table = unpack_tails([pack_tail(points) for points in calls], only)
+    assert [table.keys[place] for place in table.places] == [point[0] for point in wanted]
+    assert table.steps.tolist() == [point[1] for point in wanted]
+    assert table.times.tolist() == [point[2] for point in wanted]
+    assert bits(table.values) == bits([point[3] for point in wanted])
+
+
+def test_numbers_beyond_64_bits_are_refused():
+    with pytest.raises(InvalidError, match="cannot be stored"):
+        pack_tail([("loss", 2**63, 0, 0.5)] * 100)
 
 
 def test_special_values_survive():

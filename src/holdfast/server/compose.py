@@ -38,7 +38,6 @@ from holdfast.monitoring.service import MonitoringService
 from holdfast.registry import store as registry_store
 from holdfast.registry.catalog.service.aliases import AliasCatalog
 from holdfast.registry.catalog.service.changes import Changes
-from holdfast.registry.catalog.service.imports import ModelImports
 from holdfast.registry.catalog.service.models import ModelCatalog
 from holdfast.registry.catalog.service.versions import VersionCatalog
 from holdfast.registry.outside.service import OutsideService
@@ -55,7 +54,6 @@ from holdfast.tracking import store as tracking_store
 from holdfast.tracking.service import (
     ArtifactService,
     ExperimentService,
-    ImportService,
     LoggedModelService,
     MetricService,
     RunCatalog,
@@ -96,8 +94,6 @@ SERVICE_TYPES: tuple[type, ...] = (
     RegistryService,
     VersionCatalog,
     AliasCatalog,
-    ImportService,
-    ModelImports,
     RolloutService,
     DeploymentService,
     MonitoringService,
@@ -128,8 +124,6 @@ class Services:
     versions: VersionCatalog
     sources: SourceFiles
     aliases: AliasCatalog
-    imports: ImportService
-    model_imports: ModelImports
     webhooks: WebhookService
     webhook_sender: WebhookSender
     rollouts: RolloutService
@@ -202,9 +196,7 @@ def compose(
     registry = RegistryService(ledger, blobs, clock)
     changes = Changes(ledger, clock, wake)
     versions = VersionCatalog(changes)
-    tree = TrackedArtifacts(logging.artifacts, logging.runs, logging.models)
-    sources = SourceFiles(tree, versions)
-    aliases = AliasCatalog(changes)
+    sources = SourceFiles(TrackedArtifacts(logging.artifacts, logging.runs, logging.models), versions)
     outside = OutsideService(ledger, blobs, clock, home, registry, sources)
     sender = WebhookSender(ledger)
     webhooks = WebhookService(ledger, clock, Random(os.urandom(16)), sender, tuple(mlflow_webhooks.EXAMPLES))
@@ -246,9 +238,7 @@ def compose(
         models=ModelCatalog(changes),
         versions=versions,
         sources=sources,
-        aliases=aliases,
-        imports=ImportService(ledger, clock, logging.experiments, logging.artifacts),
-        model_imports=ModelImports(changes, aliases, tree),
+        aliases=AliasCatalog(changes),
         webhooks=webhooks,
         webhook_sender=sender,
         rollouts=rollouts,

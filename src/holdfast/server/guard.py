@@ -7,6 +7,7 @@ changing request that another origin caused.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from holdfast.base.errors import ForbiddenError, HoldfastError, InvalidError
 from holdfast.wire.mlflow.app import is_mlflow, is_upload, respond
 from holdfast.wire.mlflow.envelope import error_answer
 
+_LOOKED_AT = frozenset({b"host", b"origin", b"content-length"})
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _BODY_BYTES_MOST = 64 << 20
 
@@ -46,7 +48,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            headers = {
+                name: value.decode("latin-1") for name, value in scope["headers"] if name in _LOOKED_AT
+            }
             refused = _refusal(scope["method"], headers, scope["path"])
             if refused is not None:
                 await _refuse(refused, scope, receive, send)
@@ -61,14 +65,19 @@ async def _refuse(refused: HoldfastError, scope: Scope, receive: Receive, send: 
         await error_response(refused)(scope, receive, send)
 
 
-def _refusal(method: str, headers: dict[str, str], path: str) -> HoldfastError | None:
-    host = headers.get("host", "")
-    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+@functools.lru_cache(maxsize=256)
+def _names_loopback(host: str) -> bool:
+    return is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def _refusal(method: str, headers: dict[bytes, str], path: str) -> HoldfastError | None:
+    host = headers.get(b"host", "")
+    if not _names_loopback(host):
         return ForbiddenError(f"this server answers to loopback addresses only, not to {host!r}")
-    origin = headers.get("origin")
+    origin = headers.get(b"origin")
     if method not in _SAFE and origin is not None and urlsplit(origin).netloc != host:
         return ForbiddenError(f"a page of {origin} may not change anything here")
-    length = headers.get("content-length", "0")
+    length = headers.get(b"content-length", "0")
     if not length.isdigit() or (int(length) > _BODY_BYTES_MOST and not is_upload(method, path)):
         return TooLargeError(f"a body of {length} bytes is more than the {_BODY_BYTES_MOST} that are taken")
     return None

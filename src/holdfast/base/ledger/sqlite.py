@@ -235,12 +235,15 @@ def _portable(error: Exception) -> HoldfastError:
 
 
 def _commit_together(connection: sqlite3.Connection, batch: list[Change]) -> list[Outcome]:
-    """Runs each change in a savepoint and commits once."""
+    """Runs each change in a savepoint and commits once. A change that is alone needs no savepoint."""
     transaction = _Connection(connection)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        outcomes = [_attempt(transaction, change) for change in batch]
-        connection.execute("COMMIT")
+        if len(batch) == 1:
+            outcomes = [_run(transaction, batch[0])]
+        else:
+            outcomes = [_attempt(transaction, change) for change in batch]
+        connection.execute("COMMIT" if any(outcome.raised is None for outcome in outcomes) else "ROLLBACK")
     except sqlite3.Error as error:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
@@ -250,11 +253,16 @@ def _commit_together(connection: sqlite3.Connection, batch: list[Change]) -> lis
 
 def _attempt(transaction: _Connection, change: Change) -> Outcome:
     transaction.execute("SAVEPOINT change")
+    outcome = _run(transaction, change)
+    if outcome.raised is not None:
+        transaction.execute("ROLLBACK TO change")
+    transaction.execute("RELEASE change")
+    return outcome
+
+
+def _run(transaction: _Connection, change: Change) -> Outcome:
     try:
         value: Any = change.run(transaction)
     except Exception as raised:  # the caller gets it; the other changes of the group stand
-        transaction.execute("ROLLBACK TO change")
-        transaction.execute("RELEASE change")
         return Outcome(change.result, raised=raised)
-    transaction.execute("RELEASE change")
     return Outcome(change.result, value)

@@ -16,7 +16,7 @@ from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Transaction
 from holdfast.tracking import policy
 from holdfast.tracking.errors import NotActiveError, ParameterChangedError
-from holdfast.tracking.filter import parse, parse_orders
+from holdfast.tracking.filter import parse, parse_order
 from holdfast.tracking.ids import new_run_id
 from holdfast.tracking.records import (
     LoggedPoint,
@@ -214,15 +214,20 @@ class RunService:
         policy.check_batch(points, len(parameters), len(tags))
         policy.check_points(points)
         wanted, set_tags = policy.check_parameters(parameters), policy.check_tags(tags)
-        rows = [(point.key, point.step, point.at, float(point.value)) for point in points]
+        # Packed here, so that the ledger is not held for it.
+        prepared = metric_store.prepare(
+            [(point.key, point.step, point.at, float(point.value)) for point in points]
+        )
+        about_models = any(point.model_id for point in points)
 
         def change(transaction: Transaction, head: RunHead) -> None:
             if wanted:
                 _set_parameters(transaction, run_id, head, wanted)
             if set_tags:
                 _set_tags(transaction, head, set_tags)
-            if rows:
-                metric_store.append(transaction, head.number, head.experiment_number, rows)
+            if prepared.points:
+                metric_store.append(transaction, head.number, head.experiment_number, prepared)
+            if about_models:
                 model_store.add_points(transaction, context.project, run_id, points)
 
         return self._submit(context, run_id, change)
@@ -306,7 +311,7 @@ class RunService:
                 f"Invalid value {limit} for parameter 'max_results'", hint=f"use 1 to {PAGE_MOST}"
             )
         parsed = parse(condition, search.RUNS)
-        orders = parse_orders(order_by, search.RUNS)
+        orders = [parse_order(text, search.RUNS) for text in order_by]
         if len({(order.kind, order.key) for order in orders}) < len(orders):
             raise InvalidError(f"`order_by` contains duplicate fields: {list(order_by)}")
         asked = fingerprint(condition, order_by, view, sorted(experiment_ids))

@@ -7,12 +7,14 @@ is meant to cost little more than making it durable.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holdfast.base.client import ACTOR_HEADER, PROJECT_HEADER
 from holdfast.base.context import Context, context_from
@@ -23,8 +25,9 @@ from holdfast.wire.mlflow.routing import Call, Route, Router
 
 _THREADS = 32
 _BODY_BYTES_MOST = 64 << 20
-# A message of this size is read and checked in less time than a change of threads takes.
-_QUICK_BYTES = 4 << 10
+# Messages of this size (a batch of a thousand points) are read and checked on the event loop: another thread would
+# need the interpreter for as long, and two changes of threads besides.
+_QUICK_BYTES = 256 << 10
 _JSON = (b"content-type", b"application/json")
 _PROJECT = re.compile(r"/p/([^/]+)(/.*)")
 _PREFIXES = re.compile(
@@ -112,9 +115,9 @@ class MlflowDoor:
         if method != "GET":
             call.body = await read_body(receive)
         if route.submit is not None and len(call.body) <= _QUICK_BYTES:
-            body = encode(await asyncio.wrap_future(route.submit(call)))
-        else:
-            body = await asyncio.get_running_loop().run_in_executor(self._threads, _run, route, call)
+            await _respond_when_done(route.submit(call), send)
+            return
+        body = await asyncio.get_running_loop().run_in_executor(self._threads, _run, route, call)
         await respond(send, 200, body)
 
 
@@ -123,6 +126,51 @@ def _run(route: Route, call: Call) -> bytes:
         return encode(route.submit(call).result())
     assert route.answer is not None
     return encode(route.answer(call))
+
+
+async def _respond_when_done(queued: Future[Any], send: Send) -> None:
+    """Answers with the result of a future, or with its error.
+
+    granian's `send` takes an answer at once and from any thread. So the thread that made the change durable sends
+    the answer itself, and the event loop is woken only afterwards, to end the request.
+    """
+    if not _sends_at_once(send):
+        await respond(send, 200, encode(await asyncio.wrap_future(queued)))
+        return
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def answer(done: Future[Any]) -> None:
+        try:
+            for message in _messages(done):
+                send(message)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the server has stopped in the meantime
+                loop.call_soon_threadsafe(_end, ended)
+
+    queued.add_done_callback(answer)
+    await ended
+
+
+def _sends_at_once(send: Send) -> bool:
+    return type(getattr(send, "__self__", None)).__name__ == "ASGIHTTPProtocol"
+
+
+def _messages(done: Future[Any]) -> tuple[Message, Message]:
+    """The answer to a change that is done."""
+    raised = done.exception()
+    try:
+        if raised is None:
+            return response(200, encode(done.result()))
+    except Exception as error:
+        raised = error
+    status, body = error_answer(raised if isinstance(raised, Exception) else RuntimeError(repr(raised)))
+    return response(status, body, retry=status == 503)
+
+
+def _end(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 async def read_body(receive: Receive, most: int = _BODY_BYTES_MOST) -> bytes:
@@ -150,11 +198,19 @@ async def read_body(receive: Receive, most: int = _BODY_BYTES_MOST) -> bytes:
 
 async def respond(send: Send, status: int, body: bytes, *, retry: bool = False) -> None:
     """Sends a JSON answer."""
+    for message in response(status, body, retry=retry):
+        await send(message)
+
+
+def response(status: int, body: bytes, *, retry: bool = False) -> tuple[Message, Message]:
+    """The two messages of a JSON answer."""
     headers = [_JSON, (b"content-length", str(len(body)).encode())]
     if retry:
         headers.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return (
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    )
 
 
 def _split(path: str) -> tuple[str | None, str]:
