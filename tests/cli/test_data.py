@@ -56,6 +56,34 @@ def test_add_list_show_append(home, cities):
     refused(holdfast(home, "data", "add", "cities", str(cities), "--append", "--key", "city"), "has its key")
 
 
+def test_diff_checkout_verify_tag_and_gc(home, tmp_path):
+    path = tmp_path / "towns.csv"
+    ROWS.write_csv(path)
+    said(home, "add", "places", str(path), "--key", "city")
+    ROWS.with_columns(people=pl.col("people") + 1).head(1).write_csv(path)
+    said(home, "add", "places", str(path), "--key", "city")
+    diff = said(home, "diff", "places@1")
+    assert "rows by city: 0 added, 1 removed, 1 changed, 0 unchanged" in diff
+    assert "people: 709000 → 709001" in diff
+    found = json.loads(said(home, "diff", "places@1", "2", "--json"))
+    assert found["rows"]["columns"] == {"people": 1}
+    assert "wrote 2 rows of places@1" in said(home, "checkout", "places@1", str(tmp_path / "out.parquet"))
+    assert pl.read_parquet(tmp_path / "out.parquet").equals(ROWS)
+    refused(holdfast(home, "data", "checkout", "places@1", str(tmp_path / "out.parquet")), "add --force")
+    said(home, "tag", "places@1", "gold")
+    assert "gold  places@1" in said(home, "tag", "places")
+    assert "places@1 stays: it is tagged gold" in said(home, "gc", "places")
+    said(home, "tag", "places", "gold", "--remove")
+    assert "would delete places@1" in said(home, "gc", "places", "--dry-run")
+    assert "deleted places@1" in said(home, "delete", "places@1")
+    refused(holdfast(home, "data", "show", "places@1"), "was deleted by")
+    assert "are what they were" in said(home, "verify", "places")
+    digest = json.loads(said(home, "show", "places", "--json"))["parts"][0]["digest"]
+    (home.blobs / digest[:2] / digest).write_bytes(b"")
+    damaged = holdfast(home, "data", "verify", "places")
+    assert (damaged.returncode, digest in damaged.stdout) == (3, True)
+
+
 def test_what_cannot_be_added_leaves_nothing(home, tmp_path):
     (tmp_path / "bad.csv").write_bytes(b"x\n\xff\n")
     refused(

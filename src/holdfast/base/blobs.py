@@ -68,7 +68,7 @@ class Blobs:
         """Makes a blob of a file from `scratch` without copying it, and returns its digest."""
         digest = digest_of(path)
         with path.open("r+b") as handle:
-            if not self.exists(digest):
+            if not self.renew(digest):
                 self.publish(handle, digest)
         return digest
 

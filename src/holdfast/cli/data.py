@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from holdfast.cli.output import json_option, print_fields, print_json, print_table
@@ -14,12 +16,15 @@ from holdfast.data.records import (
 )
 from holdfast.data.service import DataService
 
+_DAMAGED = 3
+_COLLECTED = "`holdfast runs gc` frees its files, unless another version has them"
+
 
 @click.group()
 def data() -> None:
-    """Add, list and show dataset versions.
+    """Add, list, show, compare, check out, verify, tag and delete dataset versions.
 
-    A dataset version is named NAME@3, or NAME for the newest. It never changes.
+    A dataset version is named NAME@3, NAME@TAG, or NAME for the newest. It never changes.
     """
 
 
@@ -133,6 +138,141 @@ def show(session: Session, reference: str, as_json: bool) -> None:
             for field in version.contract.fields
         ],
     )
+
+
+@data.command()
+@click.argument("before", metavar="NAME@BEFORE")
+@click.argument("after", metavar="[AFTER]", required=False)
+@click.option(
+    "--rows/--no-rows", default=True, help="Compare rows too (default), or schema and distributions only."
+)
+@json_option
+@click.pass_obj
+def diff(session: Session, before: str, after: str | None, rows: bool, as_json: bool) -> None:
+    """Compare a version with AFTER, another version or tag of the dataset (default: the newest).
+
+    Rows are told apart by the key that was declared; without one, whole rows are counted.
+    """
+    from holdfast.cli.data_views import print_diff
+    from holdfast.sdk.datasets import diff_versions
+
+    found = diff_versions(session, before, after or "latest", rows=rows)
+    if as_json:
+        print_json(found)
+    else:
+        print_diff(found)
+
+
+@data.command()
+@click.argument("reference", metavar="NAME[@VERSION]")
+@click.argument("path", type=click.Path(dir_okay=False))
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
+@json_option
+@click.pass_obj
+def checkout(session: Session, reference: str, path: str, force: bool, as_json: bool) -> None:
+    """Write the rows of a version to PATH, which ends in .parquet or .csv."""
+    from pathlib import Path
+
+    from holdfast.base.blobs import Blobs
+    from holdfast.data.verify import checkout as write
+
+    version = find(session, reference)
+    count = write(version, Blobs(session.home.blobs), Path(path), replace=force)
+    if as_json:
+        print_json({"path": path, "dataset": version.urn, "rows": count})
+    else:
+        click.echo(f"wrote {count:,} rows of {_reference(version)} to {path}")
+
+
+@data.command()
+@click.argument("reference", metavar="NAME[@VERSION]")
+@json_option
+@click.pass_obj
+def verify(session: Session, reference: str, as_json: bool) -> None:
+    """Hash the files and the rows of a version again. Exit code 3 says that it is not what it was."""
+    from holdfast.base.blobs import Blobs
+    from holdfast.cli.data_views import print_verification
+    from holdfast.data.verify import verify_version
+
+    found = verify_version(find(session, reference), Blobs(session.home.blobs))
+    if as_json:
+        print_json(found)
+    else:
+        print_verification(found, session.home.blobs)
+    if not found.ok:
+        sys.exit(_DAMAGED)
+
+
+@data.command()
+@click.argument("reference", metavar="NAME[@VERSION]")
+@click.argument("tag", required=False)
+@click.option("--remove", is_flag=True, help="Take TAG away.")
+@json_option
+@click.pass_obj
+def tag(session: Session, reference: str, tag: str | None, remove: bool, as_json: bool) -> None:
+    """Put TAG on a version, move it there, or list the tags of NAME. A tagged version is never deleted."""
+    from holdfast.data.records import ListTagsRequest, RemoveTagRequest, SetTagRequest
+    from holdfast.data.retention import RetentionService
+
+    name, _, version = reference.removeprefix("data/").partition("@")
+    if tag is not None and not remove:
+        put = session.write(RetentionService.set_tag, SetTagRequest(name, tag, version or "latest"))
+        print_json(put) if as_json else click.echo(f"{name}@{put.tag} is {name}@{put.version}")
+        return
+    if remove and tag is None:
+        raise click.UsageError("--remove needs the TAG to take away")
+    found = (
+        session.write(RetentionService.remove_tag, RemoveTagRequest(name, tag))
+        if tag is not None
+        else session.read(RetentionService.list_tags, ListTagsRequest(name))
+    )
+    if as_json:
+        print_json(found)
+    elif found.tags:
+        print_table(["tag", "version", "by"], [[t.tag, f"{name}@{t.version}", t.set_by] for t in found.tags])
+    else:
+        click.echo(f"{name} has no tags")
+
+
+@data.command()
+@click.argument("reference", metavar="NAME@VERSION")
+@json_option
+@click.pass_obj
+def delete(session: Session, reference: str, as_json: bool) -> None:
+    """Delete a version that no tag, run, feature, model or deployment refers to."""
+    from holdfast.data.records import DeleteVersionRequest
+    from holdfast.data.retention import RetentionService
+
+    name, _, number = reference.removeprefix("data/").partition("@")
+    if not number.isdecimal():
+        raise click.UsageError("name the version to delete by its number, such as rides@3")
+    gone = session.write(RetentionService.delete_version, DeleteVersionRequest(name, int(number)))
+    print_json(gone) if as_json else click.echo(f"deleted {name}@{gone.version}; {_COLLECTED}")
+
+
+@data.command()
+@click.argument("name")
+@click.option(
+    "--keep-last", type=int, default=1, show_default=True, help="How many of the newest versions stay."
+)
+@click.option(
+    "--older-than", default="0d", show_default=True, help="Only versions made longer ago than this."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+@json_option
+@click.pass_obj
+def gc(session: Session, name: str, keep_last: int, older_than: str, dry_run: bool, as_json: bool) -> None:
+    """Delete the old versions of NAME that nothing refers to."""
+    from holdfast.cli.data_views import print_retained
+    from holdfast.data.records import RetainRequest
+    from holdfast.data.retention import RetentionService
+
+    request = RetainRequest(name, keep_last, older_than, dry_run)
+    report = session.write(RetentionService.retain, request)
+    if as_json:
+        print_json(report)
+    else:
+        print_retained(report, _COLLECTED)
 
 
 def find(session: Session, reference: str) -> DatasetVersion:

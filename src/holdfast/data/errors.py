@@ -44,6 +44,12 @@ class DatasetMovedError(ConflictError):
     code = "dataset_moved"
 
 
+class DatasetInUseError(ConflictError):
+    """A version that something refers to cannot be deleted."""
+
+    code = "dataset_in_use"
+
+
 class DatasetNotFoundError(NotFoundError):
     """There is no such table or version in the project."""
 

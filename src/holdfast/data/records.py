@@ -284,3 +284,83 @@ class GetDatasetRequest(msgspec.Struct, frozen=True):
 
     table: str
     version: str
+
+
+class DatasetTag(msgspec.Struct, frozen=True):
+    """A name for one version of a dataset, which may be moved to another: `rides@gold`."""
+
+    table: str
+    tag: str
+    version: int
+    set_at: Micros
+    set_by: str
+
+
+class DatasetTagList(msgspec.Struct, frozen=True):
+    """The tags of a dataset, by name."""
+
+    tags: tuple[DatasetTag, ...]
+
+
+class ListTagsRequest(msgspec.Struct, frozen=True):
+    """The tags of a dataset."""
+
+    table: str
+
+
+class SetTagRequest(msgspec.Struct, frozen=True):
+    """Puts `tag` on a version, by number, `latest` or another tag; a tag that is elsewhere moves."""
+
+    table: str
+    tag: str
+    version: str = "latest"
+
+
+class RemoveTagRequest(msgspec.Struct, frozen=True):
+    """Takes a tag away; the version stays."""
+
+    table: str
+    tag: str
+
+
+class DeletedVersion(msgspec.Struct, frozen=True):
+    """A version that is gone, and who deleted it when."""
+
+    version: int
+    deleted_at: Micros
+    deleted_by: str
+
+
+class DeleteVersionRequest(msgspec.Struct, frozen=True):
+    """Deletes a version that nothing refers to, by number."""
+
+    table: str
+    version: int
+
+
+class RetainRequest(msgspec.Struct, frozen=True):
+    """Which versions of a dataset may go: those that are older than `older_than` (such as `30d`) and not among the
+    newest `keep_last`. Only what a tag, run, feature, model or deployment refers to stays besides."""
+
+    table: str
+    keep_last: int = 1
+    older_than: str = "0d"
+    dry_run: bool = False
+
+
+class KeptVersion(msgspec.Struct, frozen=True):
+    """A version that stays although it might have gone by age and number, and why."""
+
+    version: int
+    because: str
+
+
+class RetainReport(msgspec.Struct, frozen=True):
+    """What went, or would go; `bytes_freed` is the size of the files that no other version of the dataset has."""
+
+    table: str
+    dry_run: bool
+    deleted: tuple[int, ...]
+    kept: tuple[KeptVersion, ...]
+    remaining: int
+    bytes_freed: int

@@ -6,11 +6,13 @@ import msgspec
 
 from holdfast.base import audit, events, lineage, urn
 from holdfast.base.blobs import Blobs
-from holdfast.base.clock import Clock, Micros
+from holdfast.base.clock import Clock, Micros, format_time
 from holdfast.base.context import Context
+from holdfast.base.encoding import from_msgpack
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.base.operations import operation
 from holdfast.data import store
+from holdfast.data.diff_records import DatasetDiff, DiffRequest
 from holdfast.data.errors import DatasetMovedError, DatasetNotFoundError, TableError
 from holdfast.data.records import (
     AddDatasetRequest,
@@ -24,9 +26,11 @@ from holdfast.data.records import (
     ListDatasetsRequest,
     ListDatasetVersionsRequest,
 )
+from holdfast.data.shifts import field_changes, shifts
+from holdfast.profiles.records import Profile
 
 _PAGE_MOST = 500
-_LATEST = "latest"
+LATEST = "latest"
 
 
 class DataService:
@@ -88,14 +92,55 @@ class DataService:
         return DatasetVersionPage(tuple(found[:limit]), found[limit - 1].version if more else None)
 
     @operation(
-        "GET", "/datasets/{table}/versions/{version}", "Show one dataset version, by number or latest."
+        "GET", "/datasets/{table}/versions/{version}", "Show one dataset version, by number, latest or tag."
     )
     def get_dataset(self, context: Context, request: GetDatasetRequest) -> DatasetVersion:
         with self._ledger.read() as reader:
+            return self.resolve(reader, context, request)
+
+    @operation(
+        "GET", "/datasets/{table}/diff", "Compare two versions of a dataset by schema and distribution."
+    )
+    def diff(self, context: Context, request: DiffRequest) -> DatasetDiff:
+        """What changes between two versions, from their contracts and profiles; no row is read.
+
+        Raises:
+            DatasetNotFoundError: there is no such dataset or version.
+        """
+        with self._ledger.read() as reader:
+            before, after = (
+                self.resolve(reader, context, GetDatasetRequest(request.table, version))
+                for version in (request.before, request.after)
+            )
+        old, new = (from_msgpack(self._blobs.read(version.profile), Profile) for version in (before, after))
+        shared = {part.digest for part in before.parts} & {part.digest for part in after.parts}
+        return DatasetDiff(
+            table=request.table,
+            before=before.version,
+            after=after.version,
+            same_rows=before.fingerprint == after.fingerprint,
+            rows_before=before.rows,
+            rows_after=after.rows,
+            parts_shared=len(shared),
+            fields=tuple(field_changes(before.contract.fields, after.contract.fields)),
+            shifts=tuple(shifts(old, new)),
+        )
+
+    def resolve(self, reader: Reader, context: Context, request: GetDatasetRequest) -> DatasetVersion:
+        """The version that a number, `latest` or a tag names.
+
+        Raises:
+            DatasetNotFoundError: there is none; says which there are.
+        """
+        tags = store.list_tags(reader, context.project, request.table)
+        tagged = next((tag.version for tag in tags if tag.tag == request.version), None)
+        if request.version == LATEST:
             number = store.latest_number(reader, context.project, request.table)
-            if request.version != _LATEST:
-                number = int(request.version) if request.version.isdecimal() else -1
-            return self.dataset(reader, context, request.table, number)
+        elif tagged is not None:
+            number = tagged
+        else:
+            number = int(request.version) if request.version.isdecimal() else -1
+        return self.dataset(reader, context, request.table, number)
 
     def dataset(self, reader: Reader, context: Context, table: str, version: int) -> DatasetVersion:
         """One version.
@@ -106,12 +151,24 @@ class DataService:
         found = store.find_version(reader, context.project, table, version)
         if found is not None:
             return found
-        newest = store.latest_number(reader, context.project, table)
+        newest = store.highest_number(reader, context.project, table)
         if newest == 0:
             raise self._no_table(reader, context, table)
+        deleted = store.find_deleted(reader, context.project, table, version)
+        if deleted is not None:
+            raise DatasetNotFoundError(
+                f"{table}@{version} was deleted by {deleted.deleted_by} at {format_time(deleted.deleted_at)}",
+                hint=f"list what is left with `holdfast data list {table}`",
+            )
+        tags = ", ".join(tag.tag for tag in store.list_tags(reader, context.project, table))
         raise DatasetNotFoundError(
-            f"the table {table!r} has no such version", hint=f"its versions are 1 to {newest}"
+            f"the table {table!r} has no such version",
+            hint=f"its versions are 1 to {newest}" + (f", its tags {tags}" if tags else ""),
         )
+
+    def find(self, reader: Reader, context: Context, table: str, version: int) -> DatasetVersion | None:
+        """One version, or None where there is none."""
+        return store.find_version(reader, context.project, table, version)
 
     def latest(self, reader: Reader, context: Context, table: str) -> DatasetVersion | None:
         """The newest version of a table, or None."""
@@ -131,7 +188,7 @@ class DataService:
         known = self._same_rows(transaction, context, draft, newest)
         if known is not None:
             return known
-        number = (newest.version if newest is not None else 0) + 1
+        number = store.highest_number(transaction, context.project, draft.table) + 1
         version = _version(draft, number, context, at)
         store.insert_version(transaction, context.project, version)
         if draft.parent is not None:
@@ -163,7 +220,7 @@ class DataService:
         if not draft.parts or draft.rows != sum(part.rows for part in draft.parts):
             raise TableError("the rows of the draft's parts do not add up to its rows", hint="build it again")
         for digest in (*(part.digest for part in draft.parts), draft.profile):
-            if not self._blobs.exists(digest):
+            if not self._blobs.renew(digest):
                 raise TableError(
                     f"blob {digest[:16]} of the draft is not stored here",
                     hint="add the data with `holdfast data add`, which stores it first",

@@ -143,7 +143,10 @@ class TraceService:
     def _ancestors(self, reader: Reader, context: Context, found: DatasetVersion) -> list[DatasetVersion]:
         line: list[DatasetVersion] = []
         while found.parent is not None:
-            found = self._data.dataset(reader, context, found.table, found.parent)
+            parent = self._data.find(reader, context, found.table, found.parent)
+            if parent is None:
+                break  # It was deleted; its files are part of what grew from it.
+            found = parent
             line.append(found)
         return line
 

@@ -10,17 +10,23 @@ rows = hf.datasets.read("flights@1")  # a polars LazyFrame; nothing is read befo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from holdfast.base.errors import HoldfastError, InvalidError, RemoteError
+from holdfast.data.diff_records import DatasetDiff, DiffRequest, RowDiff, Verification
 from holdfast.data.records import (
     AddDatasetRequest,
     AddedDataset,
     DatasetSummary,
+    DatasetTag,
     DatasetVersion,
     GetDatasetRequest,
     ListDatasetsRequest,
     ListDatasetVersionsRequest,
+    SetTagRequest,
 )
 from holdfast.data.service import DataService
 from holdfast.sdk import checks
@@ -182,6 +188,100 @@ def versions(name: str, *, home: str | None = None, project: str | None = None) 
     """The newest versions of a dataset, at most 500, newest first."""
     request = ListDatasetVersionsRequest(name, limit=500)
     return Session(home=home, project=project).read(DataService.list_versions, request).versions
+
+
+class VersionDiff(msgspec.Struct, frozen=True):
+    """Two versions compared: schema and distributions, and the rows where that was asked for."""
+
+    versions: DatasetDiff
+    rows: RowDiff | None = None
+
+
+def diff(
+    before: str,
+    after: str = "latest",
+    *,
+    rows: bool = True,
+    home: str | None = None,
+    project: str | None = None,
+) -> VersionDiff:
+    """Compares two versions of a dataset by schema, distribution and, where `rows`, row by row.
+
+    Args:
+        before: the older version, `name@2`.
+        after: the newer version of the same dataset: a number, a tag, `latest`, or `name@3`.
+
+    Raises:
+        DatasetNotFoundError: there is no such dataset or version.
+
+    Example:
+        >>> hf.datasets.diff("planes@1").rows.added  # doctest: +SKIP
+        3
+    """
+    return diff_versions(Session(home=home, project=project), before, after, rows=rows)
+
+
+def diff_versions(session: Session, before: str, after: str, *, rows: bool) -> VersionDiff:
+    """`diff` for whoever has a session already."""
+    from holdfast.base.blobs import Blobs
+
+    name, _, first = before.removeprefix("data/").partition("@")
+    other, found, second = after.removeprefix("data/").rpartition("@")
+    if found and other != name:
+        raise InvalidError(
+            f"{before} and {after} are of different datasets", hint="compare versions of one dataset"
+        )
+    versions = session.read(DataService.diff, DiffRequest(name, first or "latest", second))
+    if not rows or versions.same_rows:
+        return VersionDiff(versions)
+    from holdfast.data.diff import diff_rows
+
+    one, two = (resolve(session, f"{name}@{number}") for number in (versions.before, versions.after))
+    return VersionDiff(versions, diff_rows(one, two, Blobs(session.home.blobs)))
+
+
+def checkout(
+    reference: str,
+    path: str | Path,
+    *,
+    replace: bool = False,
+    home: str | None = None,
+    project: str | None = None,
+) -> int:
+    """Writes the rows of a version to a `.parquet` or `.csv` file, and returns how many there are.
+
+    Raises:
+        ConflictError: the file is there already, and `replace` is not set.
+        StorageError: it cannot be written.
+    """
+    from holdfast.base.blobs import Blobs
+    from holdfast.data.verify import checkout as write
+
+    session = Session(home=home, project=project)
+    return write(resolve(session, reference), Blobs(session.home.blobs), Path(path), replace=replace)
+
+
+def verify(reference: str, *, home: str | None = None, project: str | None = None) -> Verification:
+    """Hashes the files and the rows of a version again, and looks whether its source has changed."""
+    from holdfast.base.blobs import Blobs
+    from holdfast.data.verify import verify_version
+
+    session = Session(home=home, project=project)
+    return verify_version(resolve(session, reference), Blobs(session.home.blobs))
+
+
+def tag(reference: str, name: str, *, home: str | None = None, project: str | None = None) -> DatasetTag:
+    """Puts a tag on a version, or moves it there; a tagged version is never deleted.
+
+    Example:
+        >>> hf.datasets.tag("planes@2", "gold").version  # doctest: +SKIP
+        2
+    """
+    from holdfast.data.retention import RetentionService
+
+    table, _, version = reference.removeprefix("data/").partition("@")
+    request = SetTagRequest(table, name, version or "latest")
+    return Session(home=home, project=project).write(RetentionService.set_tag, request)
 
 
 def resolve(session: Session, reference: str) -> DatasetVersion:

@@ -20,6 +20,7 @@ from holdfast.base.jobs import JobService
 from holdfast.base.ledger import Ledger, Migration, Reader
 from holdfast.base.simulation import ClockService
 from holdfast.data import store as data_store
+from holdfast.data.retention import RetentionService
 from holdfast.data.service import DataService
 from holdfast.features import store as features_store
 from holdfast.features.service import FeatureService
@@ -90,6 +91,7 @@ SERVICE_TYPES: tuple[type, ...] = (
     TrackingService,
     RunCatalog,
     DataService,
+    RetentionService,
     FeatureService,
     RegistryService,
     VersionCatalog,
@@ -118,6 +120,7 @@ class Services:
     runs: RunCatalog
     logging: TrackingDoors
     data: DataService
+    retention: RetentionService
     features: FeatureService
     registry: RegistryService
     models: ModelCatalog
@@ -233,6 +236,7 @@ def compose(
         runs=RunCatalog(ledger, logging.runs, logging.metrics),
         logging=logging,
         data=data,
+        retention=RetentionService(ledger, clock, data),
         features=features,
         registry=registry,
         models=ModelCatalog(changes),
