@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import msgspec
 import pytest
 
 from holdfast.base.config import SETTINGS, Config
-from holdfast.cli.main import _COMMANDS
+from holdfast.cli.main import _COMMANDS, command_of
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "holdfast"
@@ -108,7 +107,7 @@ def test_every_setting_has_a_meaning() -> None:
 
 @pytest.mark.parametrize("name", sorted(_COMMANDS))
 def test_every_command_says_what_it_does(name: str) -> None:
-    command: click.Command = getattr(importlib.import_module(_COMMANDS[name]), name)
+    command = command_of(name)
     assert command.help
     for parameter in command.params:
         if isinstance(parameter, click.Option):

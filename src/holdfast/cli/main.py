@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from typing import Any
@@ -24,6 +25,7 @@ _COMMANDS = {
     "demo": "holdfast.cli.demo.command",
     "deploy": "holdfast.cli.rollouts",
     "down": "holdfast.cli.down",
+    "import": "holdfast.cli.import_",
     "promote": "holdfast.cli.rollouts",
     "restore": "holdfast.cli.backup",
     "resume": "holdfast.cli.rollouts",
@@ -45,11 +47,14 @@ class _Lazy(click.Group):
         return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = _COMMANDS.get(cmd_name)
-        if module is None:
-            return None
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
-        return command
+        return command_of(cmd_name) if cmd_name in _COMMANDS else None
+
+
+def command_of(name: str) -> click.Command:
+    """The command of a name. One that is a word of Python's, as `import`, has an underscore in its module."""
+    module = importlib.import_module(_COMMANDS[name])
+    command: click.Command = getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
+    return command
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

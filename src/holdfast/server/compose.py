@@ -39,6 +39,7 @@ from holdfast.monitoring.service import MonitoringService
 from holdfast.registry import store as registry_store
 from holdfast.registry.catalog.service.aliases import AliasCatalog
 from holdfast.registry.catalog.service.changes import Changes
+from holdfast.registry.catalog.service.imports import ModelImports
 from holdfast.registry.catalog.service.models import ModelCatalog
 from holdfast.registry.catalog.service.versions import VersionCatalog
 from holdfast.registry.outside.service import OutsideService
@@ -55,6 +56,7 @@ from holdfast.tracking import store as tracking_store
 from holdfast.tracking.service import (
     ArtifactService,
     ExperimentService,
+    ImportService,
     LoggedModelService,
     MetricService,
     RunCatalog,
@@ -96,6 +98,8 @@ SERVICE_TYPES: tuple[type, ...] = (
     RegistryService,
     VersionCatalog,
     AliasCatalog,
+    ImportService,
+    ModelImports,
     RolloutService,
     DeploymentService,
     MonitoringService,
@@ -127,6 +131,8 @@ class Services:
     versions: VersionCatalog
     sources: SourceFiles
     aliases: AliasCatalog
+    imports: ImportService
+    model_imports: ModelImports
     webhooks: WebhookService
     webhook_sender: WebhookSender
     rollouts: RolloutService
@@ -199,7 +205,9 @@ def compose(
     registry = RegistryService(ledger, blobs, clock)
     changes = Changes(ledger, clock, wake)
     versions = VersionCatalog(changes)
-    sources = SourceFiles(TrackedArtifacts(logging.artifacts, logging.runs, logging.models), versions)
+    tree = TrackedArtifacts(logging.artifacts, logging.runs, logging.models)
+    sources = SourceFiles(tree, versions)
+    aliases = AliasCatalog(changes)
     outside = OutsideService(ledger, blobs, clock, home, registry, sources)
     sender = WebhookSender(ledger)
     webhooks = WebhookService(ledger, clock, Random(os.urandom(16)), sender, tuple(mlflow_webhooks.EXAMPLES))
@@ -242,7 +250,9 @@ def compose(
         models=ModelCatalog(changes),
         versions=versions,
         sources=sources,
-        aliases=AliasCatalog(changes),
+        aliases=aliases,
+        imports=ImportService(ledger, clock, logging.experiments, logging.artifacts),
+        model_imports=ModelImports(changes, aliases, tree),
         webhooks=webhooks,
         webhook_sender=sender,
         rollouts=rollouts,

@@ -15,7 +15,7 @@ included; only IS NULL finds what is absent.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -43,9 +43,12 @@ _PLURALS: dict[Kind, str] = {
     "attribute": "attributes",
     "dataset": "datasets",
 }
-_COMPARISONS_MOST = 200
+# PostgreSQL plans a hundred of them in a second, and more of them in much more.
+_COMPARISONS_MOST = 100
 _LIST_MOST = 1000
 _DEPTH_MOST = 50
+# Each column of an order is a join, of which SQLite takes 64 and nobody needs many.
+ORDERS_MOST = 20
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))"
@@ -121,6 +124,17 @@ def parse(text: str, grammar: Grammar) -> Condition | None:
     """
     tokens = _tokens(text)
     return _Parser(tokens, grammar).condition() if tokens else None
+
+
+def parse_orders(texts: Sequence[str], grammar: Grammar) -> list[Order]:
+    """The columns to sort by, the first one first.
+
+    Raises:
+        InvalidError: one of them is none, or there are too many.
+    """
+    if len(texts) > ORDERS_MOST:
+        raise InvalidError(f"Invalid order_by: more than {ORDERS_MOST} columns", field="order_by")
+    return [parse_order(text, grammar) for text in texts]
 
 
 def parse_order(text: str, grammar: Grammar) -> Order:

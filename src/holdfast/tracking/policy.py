@@ -6,6 +6,7 @@ import functools
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import unquote, urlsplit
 
 from holdfast.base.errors import InvalidError
 from holdfast.tracking.records import LoggedPoint, RunInput
@@ -19,6 +20,7 @@ TAG_MOST = 8_000
 EXPERIMENT_NAME_MOST = 500
 EXPERIMENT_TAG_MOST = 20_000
 LOCATION_MOST = 2_048
+MODEL_TYPE_MOST = 500
 # Milliseconds that still fit 64 bits as microseconds.
 TIME_MOST_MS = (2**63 - 1) // 1000
 
@@ -27,6 +29,7 @@ _BAD_MODEL_NAME = re.compile(r"[/:.%\"']")
 _DATASET_LIMITS = (
     ("name", 500),
     ("digest", 36),
+    ("source_type", 500),
     ("source", 65_535),
     ("schema", 1_048_575),
     ("profile", 16_777_215),
@@ -162,10 +165,27 @@ def check_location(location: str) -> None:
         InvalidError: it is too long, or has `..`, a query or a fragment.
     """
     check_length(location, LOCATION_MOST, "artifact_location")
-    if any(part in location for part in ("?", "#", "\\")) or ".." in location.split("/"):
+    climbs = ".." in _decoded(location).split("/")
+    if climbs or any(part in location for part in ("?", "#", "\\")) or not _is_address(location):
         raise InvalidError(
             f"Invalid artifact_location {location!r}", hint="leave out '..', '?', '#' and backslashes"
         )
+
+
+def _decoded(text: str) -> str:
+    """Without percent signs, however often they were put in."""
+    before = ""
+    while text != before:
+        before, text = text, unquote(text)
+    return text
+
+
+def _is_address(location: str) -> bool:
+    try:
+        urlsplit(location)
+    except ValueError:  # such as half of a pair of brackets
+        return False
+    return True
 
 
 def check_inputs(inputs: Iterable[RunInput]) -> None:
@@ -205,8 +225,6 @@ def check_artifact_path(path: str) -> str:
         >>> check_artifact_path("model/MLmodel")
         'model/MLmodel'
     """
-    from urllib.parse import unquote
-
     shown, plain = path, path
     for _ in range(5):
         segments = plain.split("/")

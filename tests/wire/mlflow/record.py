@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-FILE = Path(__file__).parent / "recorded" / "tracking.json"
+from holdfast.base.home import Home
+from tests.wire.mlflow.tracking_server import tracking_server
+
+FOLDER = Path(__file__).parent / "recorded"
 
 
-def record(url: str) -> list[dict[str, object]]:
-    """The exchanges of the scenario with a server."""
+def record(url: str, scenario: Callable[[str], None]) -> list[dict[str, object]]:
+    """The exchanges of a scenario with a server."""
     import mlflow
     import requests
-
-    from tests.wire.mlflow.scenario import use_everything
 
     exchanges: list[dict[str, object]] = []
     send = requests.Session.send
@@ -47,31 +48,23 @@ def record(url: str) -> list[dict[str, object]]:
 
     requests.Session.send = recorded  # type: ignore[method-assign]
     try:
-        use_everything(url)
+        scenario(url)
     finally:
         requests.Session.send = send  # type: ignore[method-assign]
     return [{"client": mlflow.__version__}, *exchanges]
 
 
 def main() -> None:
-    from holdfast.base.home import Home
-    from holdfast.cli.session import start_server
+    from tests.wire.mlflow.scenario import use_registry, use_tracking
 
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    with tempfile.TemporaryDirectory() as folder:
-        home = Home(Path(folder) / "home")
-        process = start_server(home, ["--port", "0"], detached=True)
-        try:
-            server = home.server()
-            assert server is not None
-            found = record(server.url)
-            address = urlsplit(server.url).netloc
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    text = json.dumps(found, indent=1, ensure_ascii=False).replace(address, "SERVER")
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(text + "\n")
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    FOLDER.mkdir(exist_ok=True)
+    for name, scenario in (("tracking", use_tracking), ("registry", use_registry)):
+        with tempfile.TemporaryDirectory() as folder, tracking_server(Home(Path(folder) / "home"), "") as url:
+            found = record(url, scenario)
+            text = json.dumps(found, indent=1, ensure_ascii=False).replace(urlsplit(url).netloc, "SERVER")
+            (FOLDER / f"{name}.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

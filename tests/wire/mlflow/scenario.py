@@ -1,9 +1,9 @@
-"""What a user does with the MLflow client; recorded once, and run against the server by the tests."""
+"""What a user does with the MLflow client; recorded once, and sent to the server again by the tests."""
 
 from __future__ import annotations
 
 
-def use_everything(url: str) -> None:
+def use_tracking(url: str) -> None:
     """Calls every tracking endpoint that the client has, with values that do not change from run to run."""
     from mlflow import MlflowClient
     from mlflow.entities import (
@@ -92,3 +92,83 @@ def use_everything(url: str) -> None:
     client.get_logged_model(model.model_id)
     client.search_logged_models([experiment], filter_string="metrics.auc > 0.5")
     client.delete_logged_model(model.model_id)
+
+
+def use_registry(url: str) -> None:
+    """Calls every endpoint of the registry that the client has, refusals among them."""
+    from mlflow import MlflowClient, MlflowException
+    from mlflow.entities import WebhookEvent
+
+    client = MlflowClient(url, url)
+    client.create_registered_model("bikes", tags={"team": "rides"}, description="hourly")
+    client.create_registered_model("cabs")
+    client.update_registered_model("bikes", "hourly demand")
+    client.set_registered_model_tag("bikes", "tier", "1")
+    client.delete_registered_model_tag("bikes", "tier")
+    for number in range(3):
+        client.create_model_version(
+            "bikes",
+            f"models:/m-{number:032x}",
+            run_id=f"{number:032x}",
+            tags={"n": str(number)},
+            description="ünïcode ✓",
+            await_creation_for=0,
+        )
+    client.update_model_version("bikes", "1", "first")
+    client.set_model_version_tag("bikes", "1", "checked", "yes")
+    client.delete_model_version_tag("bikes", "1", "n")
+    client.set_registered_model_alias("bikes", "nightly", "1")
+    client.set_registered_model_alias("bikes", "nightly", "2")
+    client.get_model_version_by_alias("bikes", "nightly")
+    client.get_model_version("bikes", "1")
+    client.get_registered_model("bikes")
+    client.get_model_version_download_uri("bikes", "1")
+    client.transition_model_version_stage("bikes", "2", "Staging")
+    client.get_latest_versions("bikes", ["Staging"])
+    first = client.search_registered_models(max_results=1)
+    client.search_registered_models(max_results=1, page_token=first.token)
+    client.search_registered_models("name LIKE 'bik%' AND tags.team = 'rides'", order_by=["name DESC"])
+    client.search_model_versions("name = 'bikes' AND tags.n = '2'")
+    page = client.search_model_versions("name = 'bikes'", max_results=2, order_by=["version_number DESC"])
+    client.search_model_versions(
+        "name = 'bikes'", max_results=2, order_by=["version_number DESC"], page_token=page.token
+    )
+    for refused in (
+        lambda: client.create_registered_model("bikes"),
+        lambda: client.create_registered_model("a/b"),
+        lambda: client.get_registered_model("none"),
+        lambda: client.get_model_version("bikes", "9"),
+        lambda: client.get_model_version_by_alias("bikes", "none"),
+        lambda: client.set_registered_model_alias("bikes", "champion", "1"),
+        lambda: client.search_model_versions("colour = 'red'"),
+        lambda: client.transition_model_version_stage("bikes", "2", "Live"),
+    ):
+        try:
+            refused()
+        except MlflowException:
+            continue
+        raise AssertionError("it was not refused")
+    client.delete_registered_model_alias("bikes", "nightly")
+    client.delete_model_version("bikes", "3")
+    client.rename_registered_model("bikes", "bike-demand")
+    client.delete_registered_model("cabs")
+
+    client.create_prompt("greeting", description="how we say hello", tags={"tone": "warm"})
+    client.register_prompt("greeting", "Hello {{name}}!", commit_message="first")
+    client.register_prompt("greeting", "Hi {{name}}!", tags={"tone": "short"})
+    client.set_prompt_alias("greeting", "best", 2)
+    client.load_prompt("prompts:/greeting@best")
+    client.get_prompt_version("greeting", "1")
+    client.set_prompt_tag("greeting", "a", "b")
+    client.set_prompt_version_tag("greeting", "1", "c", "d")
+    client.search_prompts()
+    client.delete_prompt_version_tag("greeting", "1", "c")
+    client.delete_prompt_alias("greeting", "best")
+    client.delete_prompt_version("greeting", "1")
+
+    events = [WebhookEvent.from_str("model_version.created")]
+    hook = client.create_webhook("ci", "http://127.0.0.1:1/hook", events, description="tells CI", secret="x")
+    client.get_webhook(hook.webhook_id)
+    client.update_webhook(hook.webhook_id, name="cd")
+    client.list_webhooks()
+    client.delete_webhook(hook.webhook_id)

@@ -6,28 +6,36 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.wire.mlflow.tracking_server import Raw
 
-RECORDED = json.loads((Path(__file__).parent / "recorded" / "tracking.json").read_text())
-ID = re.compile(r"(?<![0-9a-z])(?:m-)?[0-9a-f]{32}(?![0-9a-z])")
+FOLDER = Path(__file__).parent / "recorded"
+ID = re.compile(
+    r"(?<![0-9a-z])(?:(?:m-)?[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-z])"
+)
 SHORT = re.compile(r"\b(?:run|model)-[0-9a-f]{8}\b")
 TIMES = {
     "creation_time",
     "last_update_time",
     "creation_timestamp_ms",
     "last_updated_timestamp_ms",
+    "creation_timestamp",
+    "last_updated_timestamp",
     "end_time",
 }
 
 
-def test_recorded_requests_get_the_recorded_answers(tracking_url):
+@pytest.mark.parametrize("name", ["tracking", "registry"])
+def test_recorded_requests_get_the_recorded_answers(tracking_url, name):
+    recorded = json.loads((FOLDER / f"{name}.json").read_text())
     raw, ids = Raw(tracking_url), {}
 
     def present(text):
         return ID.sub(lambda match: ids.get(match[0], match[0]), text)
 
-    assert len(RECORDED) > 40
-    for number, exchange in enumerate(RECORDED[1:]):
+    assert len(recorded) > 40
+    for number, exchange in enumerate(recorded[1:]):
         body = exchange["body"]
         status, answer = raw.send(
             exchange["method"],

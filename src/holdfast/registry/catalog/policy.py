@@ -58,6 +58,15 @@ def check_tags(tags: Mapping[str, str]) -> None:
             )
 
 
+def check_description(description: str) -> None:
+    """Raises `InvalidError` for a description that is too long."""
+    if len(description) > VALUE_CHARACTERS_MOST:
+        raise InvalidError(
+            f"the description has {len(description)} characters; {VALUE_CHARACTERS_MOST} are allowed",
+            field="description",
+        )
+
+
 def check_alias(alias: str) -> None:
     """Raises `InvalidError` unless an alias may have the name.
 

@@ -44,6 +44,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": lambda left, right: left >= right,
 }
 _IS_PROMPT = "mlflow.prompt.is_prompt"
+_DEPTH_MOST = 50
 
 
 def parse_filter(text: str, attributes: Mapping[str, type]) -> Predicate:
@@ -68,6 +69,7 @@ class _Parser:
         self._attributes = attributes
         self._tokens = _tokens(text)
         self._at = 0
+        self._depth = 0
 
     def whole(self) -> Predicate:
         found = self._either()
@@ -88,15 +90,24 @@ class _Parser:
         return parts[0] if len(parts) == 1 else lambda lookup: all(part(lookup) for part in parts)
 
     def _term(self) -> Predicate:
-        if self._word("NOT"):
-            inner = self._term()
-            return lambda lookup: not inner(lookup)
-        if self._mark("("):
-            inner = self._either()
-            if not self._mark(")"):
-                raise self._refuse("a ')' is missing")
-            return inner
-        return self._comparison()
+        self._depth += 1
+        if self._depth > _DEPTH_MOST:
+            raise self._refuse(f"more than {_DEPTH_MOST} terms within each other")
+        found = self._negated() if self._word("NOT") else self._grouped()
+        self._depth -= 1
+        return found
+
+    def _negated(self) -> Predicate:
+        inner = self._term()
+        return lambda lookup: not inner(lookup)
+
+    def _grouped(self) -> Predicate:
+        if not self._mark("("):
+            return self._comparison()
+        found = self._either()
+        if not self._mark(")"):
+            raise self._refuse("a ')' is missing")
+        return found
 
     def _comparison(self) -> Predicate:
         kind, key, type_ = self._field()
@@ -181,7 +192,7 @@ class _Parser:
         return True
 
     def _refuse(self, why: str) -> InvalidError:
-        return InvalidError(f"the filter {self._text!r} cannot be read: {why}", field="filter")
+        return InvalidError(f"the filter {self._text[:200]!r} cannot be read: {why}", field="filter")
 
 
 def _compare(kind: str, key: str, test: Callable[[Any], bool]) -> Predicate:
@@ -193,18 +204,18 @@ def _compare(kind: str, key: str, test: Callable[[Any], bool]) -> Predicate:
 
 
 def _matching(pattern: str, flags: int, negated: bool) -> Callable[[Any], bool]:
-    compiled = _like(pattern, flags)
-    return lambda found: bool(compiled.match(str(found))) != negated
+    matches = _like(pattern, flags)
+    return lambda found: matches(str(found)) != negated
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    at = 0
-    while text[at:].strip():
+    at, end = 0, len(text.rstrip())
+    while at < end:
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
             raise InvalidError(
-                f"the filter {text!r} cannot be read at {text[at:].strip()[:20]!r}", field="filter"
+                f"the filter {text[:200]!r} cannot be read at {text[at:].strip()[:20]!r}", field="filter"
             )
         found.append((match.lastgroup, match[match.lastgroup]))
         at = match.end()
@@ -216,9 +227,27 @@ def _unquoted(text: str) -> str:
     return text[1:-1].replace(quote * 2, quote)
 
 
-def _like(pattern: str, flags: int) -> re.Pattern[str]:
-    parts = (".*" if char == "%" else "." if char == "_" else re.escape(char) for char in pattern)
-    return re.compile("".join(parts) + r"\Z", flags | re.DOTALL)
+def _like(pattern: str, flags: int) -> Callable[[str], bool]:
+    """Whether a text is like a pattern. The pieces between the % are looked for one after the other, each at its
+    first place: one regular expression with many `.*` in it could try for hours."""
+    pieces = pattern.split("%")
+    first, *rest = (
+        re.compile("".join("." if char == "_" else re.escape(char) for char in piece), flags | re.DOTALL)
+        for piece in pieces
+    )
+    if not rest:
+        return lambda text: first.fullmatch(text) is not None
+    *inner, last = rest
+
+    def matches(text: str) -> bool:
+        found = first.match(text)
+        for piece in inner:
+            found = found and piece.search(text, found.end())
+        # A character of a piece stands for one character, so the place of the last piece is known.
+        start = len(text) - len(pieces[-1])
+        return found is not None and start >= found.end() and last.fullmatch(text, start) is not None
+
+    return matches
 
 
 def parse_order(order_by: Sequence[str], valid: Sequence[str]) -> list[tuple[str, bool]]:

@@ -15,6 +15,7 @@ from holdfast.registry.catalog.records import Entry, EntryDraft
 from holdfast.registry.catalog.service.versions import VersionCatalog
 from holdfast.registry.errors import UnservableModelError
 
+_DIGITS_MOST = 9
 _HOPS_MOST = 5
 _LOGGED_MODEL = re.compile(r"m-[0-9a-f]{32}")
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts/"
@@ -127,7 +128,7 @@ class SourceFiles:
         name, at, alias = parts[0].partition("@")
         if at:
             return self._versions.by_alias(context, name, alias).source
-        if len(parts) == 2 and parts[1].isdecimal():
+        if len(parts) == 2 and parts[1].isdecimal() and len(parts[1]) <= _DIGITS_MOST:
             return self._versions.get(context, parts[0], int(parts[1])).source
         raise NotFoundError(f"models:/{'/'.join(parts)} names no version")
 
@@ -141,7 +142,10 @@ def artifact_folder(location: str) -> str | None:
         >>> artifact_folder("http://127.0.0.1:1/api/2.0/mlflow-artifacts/artifacts/0/run/artifacts/model")
         '0/run/artifacts/model'
     """
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+    except ValueError:  # an address that cannot be read, such as one with half of a pair of brackets
+        return None
     if parts.scheme == "mlflow-artifacts":
         return unquote(parts.path).strip("/")
     if parts.scheme in ("http", "https") and _PROXY in parts.path:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -17,7 +18,9 @@ from holdfast.base.errors import InvalidError
 
 ATTEMPTS_MOST = 6
 NAME_CHARACTERS_MOST = 256
+URL_CHARACTERS_MOST = 2_048
 
+_BLANK = re.compile(r"[\x00-\x20\x7f]")
 _FIRST_PAUSE_S = 1.0
 _PAUSE_MOST_S = 60.0
 
@@ -62,6 +65,12 @@ def check_url(url: str) -> None:
 
     Link-local addresses are refused, because what answers there is the cloud's own metadata service.
     """
+    if len(url) > URL_CHARACTERS_MOST or _BLANK.search(url):
+        raise InvalidError(
+            f"{url[:200]!r} is not an address for a webhook",
+            hint=f"write up to {URL_CHARACTERS_MOST} characters, spaces and control characters as %20 and so on",
+            field="url",
+        )
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -2,6 +2,7 @@
 
 from holdfast.tracking.service.artifacts import ArtifactService
 from holdfast.tracking.service.experiments import ExperimentService
+from holdfast.tracking.service.imports import ImportService
 from holdfast.tracking.service.logged_models import LoggedModelService
 from holdfast.tracking.service.metrics import MetricService
 from holdfast.tracking.service.run_search import RunCatalog
@@ -11,6 +12,7 @@ from holdfast.tracking.service.training_runs import TrackingService
 __all__ = [
     "ArtifactService",
     "ExperimentService",
+    "ImportService",
     "LoggedModelService",
     "MetricService",
     "RunCatalog",

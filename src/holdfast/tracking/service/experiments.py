@@ -13,7 +13,7 @@ from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.tracking import policy
 from holdfast.tracking.errors import AlreadyExistsError, NotActiveError
-from holdfast.tracking.filter import Grammar, Order, parse, parse_order
+from holdfast.tracking.filter import Grammar, Order, parse, parse_orders
 from holdfast.tracking.records import Experiment, View
 from holdfast.tracking.store import experiments as store
 from holdfast.tracking.store import runs as run_store
@@ -103,9 +103,7 @@ class ExperimentService:
             raise InvalidError(f"max_results must be between 1 and {PAGE_MOST}, not {limit}")
         self.prepare(context)
         parsed = parse(condition, GRAMMAR)
-        orders = [parse_order(text, GRAMMAR) for text in order_by] or [
-            Order("attribute", "creation_time", False)
-        ]
+        orders = parse_orders(order_by, GRAMMAR) or [Order("attribute", "creation_time", False)]
         asked = fingerprint(condition, order_by, view)
         with self._ledger.read() as reader:
             rows, mark = search_experiments(reader, context.project, parsed, orders, view, limit, page, asked)

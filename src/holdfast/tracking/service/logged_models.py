@@ -15,7 +15,7 @@ from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.tracking import policy
 from holdfast.tracking.errors import ParameterChangedError
-from holdfast.tracking.filter import parse, parse_order
+from holdfast.tracking.filter import ORDERS_MOST, parse, parse_order
 from holdfast.tracking.ids import new_run_id
 from holdfast.tracking.records import LoggedModel, ModelStatus
 from holdfast.tracking.service import experiments as experiment_verbs
@@ -67,6 +67,8 @@ class LoggedModelService:
         model_id = f"m-{new_run_id(self._rng)}"
         name = name or f"model-{model_id[2:10]}"
         policy.check_model_name(name)
+        policy.check_length(model_type, policy.MODEL_TYPE_MOST, "Model type")
+        policy.check_length(source_run_id, policy.KEY_MOST, "Source run ID")
         checked, checked_tags = policy.check_parameters(parameters), policy.check_tags(tags)
         self._experiments.prepare(context)
         at = self._clock.now()
@@ -176,6 +178,8 @@ class LoggedModelService:
             raise InvalidError(f"max_results must be between 1 and {PAGE_MOST}, not {limit}")
         if len(datasets) > _DATASETS_MOST:
             raise InvalidError(f"at most {_DATASETS_MOST} datasets are taken")
+        if len(orders) > ORDERS_MOST:
+            raise InvalidError(f"Invalid order_by: more than {ORDERS_MOST} columns", field="order_by")
         parsed = parse(condition, model_search.MODELS)
         asked = fingerprint(condition, sorted(experiment_ids), list(datasets), list(orders))
         with self._ledger.read() as reader:

@@ -16,7 +16,7 @@ from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Transaction
 from holdfast.tracking import policy
 from holdfast.tracking.errors import NotActiveError, ParameterChangedError
-from holdfast.tracking.filter import parse, parse_order
+from holdfast.tracking.filter import parse, parse_orders
 from holdfast.tracking.ids import new_run_id
 from holdfast.tracking.records import (
     LoggedPoint,
@@ -311,7 +311,7 @@ class RunService:
                 f"Invalid value {limit} for parameter 'max_results'", hint=f"use 1 to {PAGE_MOST}"
             )
         parsed = parse(condition, search.RUNS)
-        orders = [parse_order(text, search.RUNS) for text in order_by]
+        orders = parse_orders(order_by, search.RUNS)
         if len({(order.kind, order.key) for order in orders}) < len(orders):
             raise InvalidError(f"`order_by` contains duplicate fields: {list(order_by)}")
         asked = fingerprint(condition, order_by, view, sorted(experiment_ids))

@@ -247,9 +247,12 @@ def stored_root(uri: str) -> str:
         >>> stored_root("mlflow-artifacts:/3/0a1b/artifacts")
         '3/0a1b/artifacts'
     """
-    parts = urlsplit(uri)
-    if parts.scheme == "mlflow-artifacts":
-        return check_artifact_path(parts.path.strip("/"))
+    try:
+        parts = urlsplit(uri)
+        if parts.scheme == "mlflow-artifacts":
+            return check_artifact_path(parts.path.strip("/"))
+    except ValueError:
+        pass  # no address at all, so not in our store either
     raise InvalidError(
         f"the artifacts at {uri[:200]!r} are not in this server's store", hint="open them from there"
     )

@@ -26,6 +26,8 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _camel = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _camel_field = re.compile(rb'"[a-z]+[A-Z][A-Za-z]*"\s*:')
 _LOOKED_AT_BYTES = 512
+_NUL = b"\\u0000"
+_UNKEPT = re.compile("[\x00\ud800-\udfff]")
 _missing = re.compile(r"missing required field `(\w+)`")
 _at = re.compile(r" - at `\$\.?(.*)`$")
 
@@ -66,7 +68,7 @@ def decode(body: bytes, kind: type[T]) -> T:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind, strict=False)
     try:
         # A client that spells in camelCase does so from the first field on.
-        if body and not _camel_field.search(body, 0, _LOOKED_AT_BYTES):
+        if body and _NUL not in body and not _camel_field.search(body, 0, _LOOKED_AT_BYTES):
             found: T = decoder.decode(body)
             return found
     except (msgspec.DecodeError, RecursionError):
@@ -79,6 +81,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
     Raises:
         BadRequestError: it is something else.
+        InvalidError: a text in it holds what no database keeps.
     """
     if not body:
         return {}
@@ -90,19 +93,38 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise BadRequestError(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequestError("the body is not a JSON object")
+    if b"\\u" in body:
+        _refuse_unkept(value)
     return value
+
+
+def _refuse_unkept(value: Any) -> None:
+    """Refuses NUL and halves of surrogate pairs, which JSON can escape and PostgreSQL and UTF-8 cannot carry."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            left.extend(item)
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+        elif isinstance(item, str) and (found := _UNKEPT.search(item)):
+            raise InvalidError(f"Invalid value {item[:60]!r}: {found[0]!r} is no character that can be kept")
 
 
 def convert(fields: dict[str, Any], kind: type[T]) -> T:
     """The message with these fields.
 
     Raises:
+        BadRequestError: values lie too deep within each other.
         InvalidError: a field is missing or has another type.
     """
     try:
         return msgspec.convert(_normal(fields), kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
+    except RecursionError:
+        raise BadRequestError("the body holds values too deep within each other") from None
 
 
 def _normal(value: Any) -> Any:

@@ -44,6 +44,7 @@ class ModelCatalog:
         """
         policy.check_model_name(name)
         policy.check_tags(tags)
+        policy.check_description(description)
 
         def change(transaction: Transaction) -> Model:
             if registry_store.find_model(transaction, context.project, name) is not None:
@@ -66,6 +67,7 @@ class ModelCatalog:
 
     def describe(self, context: Context, name: str, description: str) -> Model:
         """Replaces a model's description."""
+        policy.check_description(description)
         return self._change_model(context, name, lambda model: {"description": description})
 
     def rename(self, context: Context, name: str, new_name: str) -> Model:

@@ -67,6 +67,7 @@ class VersionCatalog:
             InvalidError: a tag is not legal, or there is no source.
         """
         policy.check_tags(draft.tags)
+        policy.check_description(draft.description)
         if not draft.source:
             raise InvalidError("a version needs a source", field="source")
 
@@ -131,6 +132,7 @@ class VersionCatalog:
 
     def describe(self, context: Context, name: str, version: int, description: str) -> Entry:
         """Replaces a version's description."""
+        policy.check_description(description)
         return self._change_version(context, name, version, lambda item: {"description": description})
 
     def tag(self, context: Context, name: str, version: int, key: str, value: str | None) -> None:
