@@ -217,7 +217,9 @@ class IncomingBlob:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._handle.close()
+        # On a full disk closing fails too, because it writes what is left; the file must go all the same.
+        with contextlib.suppress(OSError):
+            self._handle.close()
         Path(self._handle.name).unlink(missing_ok=True)
 
 

@@ -27,6 +27,7 @@ from holdfast.tracking.store import artifacts as store
 PARTS_MOST = 10_000
 _CHUNK_BYTES = 1 << 20
 _PLAN = "upload.json"
+_ABANDONED_AFTER_S = 24 * 3600
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -125,7 +126,10 @@ class ArtifactService:
         return self._ledger.write(lambda transaction: store.delete(transaction, context.project, path))
 
     def begin_upload(self, context: Context, path: str, parts: int) -> str:
-        """Begins an upload in parts and returns its id. It does not outlive the server."""
+        """Begins an upload in parts and returns its id.
+
+        It outlives neither the server nor a day without a part.
+        """
         path = self.check_free(context, path)
         if not 1 <= parts <= PARTS_MOST:
             raise InvalidError(
@@ -134,7 +138,16 @@ class ArtifactService:
         upload_id = new_run_id(self._rng)
         plan = Upload(context.project, path, parts)
         replace_file(self._uploads / upload_id / _PLAN, to_json(plan).encode())
+        self._clear_abandoned(upload_id)
         return upload_id
+
+    def _clear_abandoned(self, newest: str) -> None:
+        """Removes uploads of which no part has come for a day: their clients will not say goodbye."""
+        now = (self._uploads / newest).stat().st_mtime
+        for folder in self._uploads.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it may have been finished just now
+                if now - folder.stat().st_mtime > _ABANDONED_AFTER_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def part_file(self, context: Context, upload_id: str, number: int) -> Path:
         """Where part `number` (from 1) belongs; write beside it and rename."""

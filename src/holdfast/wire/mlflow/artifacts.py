@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from holdfast.base.errors import HoldfastError, InvalidError, NotFoundError, UnavailableError
 from holdfast.registry.outside.source import SourceFiles
@@ -22,9 +22,10 @@ from holdfast.tracking.service import ArtifactService, LoggedModelService, RunSe
 from holdfast.wire.mlflow.app import Disconnected, respond
 from holdfast.wire.mlflow.envelope import NotImplementedYetError
 from holdfast.wire.mlflow.messages import Int64
-from holdfast.wire.mlflow.routing import Call, Route
+from holdfast.wire.mlflow.routing import Call, Route, Streamer
 
 _CHUNK_BYTES = 1 << 20
+_PASSED_OVER_BYTES_MOST = 64 << 20
 _PROXY = "/mlflow-artifacts"
 
 
@@ -95,12 +96,14 @@ class Artifacts:
             Route("GET", "/model-versions/get-artifact", stream=self.get_of_version, version=""),
             Route("GET", files, self.list_proxied),
             Route("GET", f"{files}/{{path:path}}", stream=self.download),
-            Route("PUT", f"{files}/{{path:path}}", stream=self.upload),
+            Route("PUT", f"{files}/{{path:path}}", stream=_read_to_the_end(self.upload)),
             Route("DELETE", f"{files}/{{path:path}}", self.delete),
             Route("POST", f"{uploads}/create/{{folder:path}}", self.create_upload),
             Route("POST", f"{uploads}/complete/{{folder:path}}", self.complete_upload),
             Route("POST", f"{uploads}/abort/{{folder:path}}", self.abort_upload),
-            Route("PUT", f"{uploads}/parts/{{upload_id}}/{{part}}", stream=self.upload_part),
+            Route(
+                "PUT", f"{uploads}/parts/{{upload_id}}/{{part}}", stream=_read_to_the_end(self.upload_part)
+            ),
             Route("GET", f"{_PROXY}/presigned/{{path:path}}", _no_presigned),
             Route("POST", "/mlflow/artifacts/presigned-upload-url", _no_presigned),
             Route("POST", "/mlflow/artifacts/presigned-download-url", _no_presigned),
@@ -267,8 +270,46 @@ def _file(item: StoredArtifact, path: str) -> dict[str, Any]:
 def _uploaded(folder: str, path: str) -> str:
     # The client names the local file, of which the last part counts, and the folder it goes to.
     name = check_artifact_path(path.replace("\\", "/").rpartition("/")[2])
+    if not name:
+        raise InvalidError(f"Invalid path {path[:200]!r}: a file needs a name", field="path")
     folder = check_artifact_path(folder)
     return f"{folder}/{name}" if folder else name
+
+
+class _Body:
+    """Hands the messages of a body on, and knows whether more are to come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._ended = not message.get("more_body")
+        return message
+
+    async def pass_over(self) -> None:
+        """Reads what is left, up to a bound."""
+        size = 0
+        while not self._ended and size < _PASSED_OVER_BYTES_MOST:
+            size += len((await self()).get("body", b""))
+
+
+def _read_to_the_end(upload: Streamer) -> Streamer:
+    """An upload that is refused reads on before it answers: a client that still writes when the connection is closed
+    hears of a broken pipe, and not of the reason."""
+
+    async def reading(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        body = _Body(receive)
+        try:
+            await upload(call, scope, body, send)
+        except Disconnected:
+            raise
+        except Exception:
+            await body.pass_over()
+            raise
+
+    return reading
 
 
 async def _take(scope: Scope, receive: Receive, write: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import ClassVar
 
@@ -15,6 +16,9 @@ from holdfast.base.errors import (
     NotFoundError,
     UnavailableError,
 )
+
+# What an operating system says when there is no room: disk, quota, limit of a file's size, open files.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +89,10 @@ def code_of(error: HoldfastError) -> str:
 
 def error_answer(error: Exception) -> tuple[int, bytes]:
     """Status and body of an error; a mistake of ours is logged whole and answered without its inside."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        error = UnavailableError(
+            f"nothing can be stored now ({error.strerror})", hint="make room on the server's disk"
+        )
     if not isinstance(error, HoldfastError):
         logger.exception("unexpected error", exc_info=error)
         error = HoldfastError("something went wrong inside holdfast", hint="its log has the details")
