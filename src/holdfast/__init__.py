@@ -26,9 +26,12 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 TYPE_CHECKING = False
 
 _PUBLIC = {
+    "Entity": "holdfast.sdk.feature_views",
+    "FeatureService": "holdfast.sdk.feature_views",
     "Params": "holdfast.training.training_set",
     "Table": "holdfast.sdk.table",
     "TrainingSet": "holdfast.training.training_set",
+    "aggregate": "holdfast.sdk.aggregate",
     "at_least": "holdfast.sdk.gates",
     "at_most": "holdfast.sdk.gates",
     "canary": "holdfast.sdk.rollouts",
@@ -39,14 +42,18 @@ _PUBLIC = {
     "model": "holdfast.sdk.models",
     "monitor": "holdfast.sdk.policies",
     "no_worse_than_production": "holdfast.sdk.gates",
+    "request_features": "holdfast.sdk.feature_views",
     "retrain": "holdfast.sdk.policies",
     "shadow_then_switch": "holdfast.sdk.rollouts",
 }
 
 __all__ = [
+    "Entity",
+    "FeatureService",
     "Params",
     "Table",
     "TrainingSet",
+    "aggregate",
     "at_least",
     "at_most",
     "canary",
@@ -57,14 +64,15 @@ __all__ = [
     "model",
     "monitor",
     "no_worse_than_production",
+    "request_features",
     "retrain",
     "shadow_then_switch",
 ]
 
 if TYPE_CHECKING:
-    from holdfast.sdk import datasets
+    from holdfast.sdk import aggregate, datasets
     from holdfast.sdk.connection import connect
-    from holdfast.sdk.feature_views import features
+    from holdfast.sdk.feature_views import Entity, FeatureService, features, request_features
     from holdfast.sdk.gates import at_least, at_most, no_worse_than_production
     from holdfast.sdk.models import model
     from holdfast.sdk.policies import monitor, retrain

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import polars as pl
 import pytest
 
 import holdfast as hf
+from holdfast.base import bundle
 from holdfast.base.clock import DAY_US, HOUR_US
 from holdfast.base.errors import DeclarationError
+from holdfast.features.records import ServiceMember
 
 
 def table(**changes):
@@ -136,3 +140,100 @@ def test_features_over_another_table_are_refused():
 def test_an_unknown_public_name_lists_the_known_ones():
     with pytest.raises(AttributeError, match=r"no attribute 'Tabel'; it has .*Table"):
         hf.Tabel  # noqa: B018
+
+
+def test_aggregations_are_declared_over_windows_and_named_by_them():
+    shop = hf.Entity("shop", keys=["country", "shop"])
+    visits = table(key="ignored")
+
+    @hf.features(
+        entity=shop,
+        table=visits,
+        owner="ann",
+        tags=["money"],
+        aggregate=[
+            hf.aggregate.sum("paid", over=["1h", "7d"]),
+            hf.aggregate.count(over="90m", name="visits"),
+        ],
+    )
+    def spent(visits):
+        """What was spent."""
+
+    spec = spent.__holdfast_features__
+    assert [one.name for one in spec.aggregations] == ["paid_sum_1h", "paid_sum_7d", "visits_90m"]
+    assert (spec.entity, spec.entity_name, spec.owner, spec.tags) == (
+        ("country", "shop"),
+        "shop",
+        "ann",
+        ("money",),
+    )
+    assert (spec.ttl_us, spec.lookback_us, spec.inputs) == (7 * DAY_US, 7 * DAY_US, ("paid",))
+    service = hf.FeatureService("checkout", [spent.select("visits_90m")], owner="bob")
+    assert service.spec.members == (ServiceMember("spent", ("visits_90m",)),)
+
+
+@pytest.mark.parametrize(
+    ("declare", "says"),
+    [
+        (lambda: hf.aggregate.sum("paid", over=[]), "no window is given"),
+        (lambda: hf.aggregate.sum("paid", over="0s"), "a window cannot be empty"),
+        (lambda: hf.aggregate.mean(None, over="1h"), "None is not a column name"),
+        (
+            lambda: hf.features(aggregate=[hf.aggregate.sum("a", over="1h")] * 2),
+            "'?a_sum_1h'? is declared twice",
+        ),
+        (lambda: hf.features(aggregate=["sum"]), "does not belong here"),
+        (lambda: hf.features(table=table()), "say how long a value may be used"),
+        (lambda: hf.FeatureService("s", []), "it has no features"),
+        (lambda: hf.FeatureService("s", [len]), "is not a feature view"),
+        (lambda: hf.request_features()(lambda *values: {}), "takes its fields by name"),
+        (lambda: hf.Entity("no name"), "is not a name"),
+    ],
+)
+def test_a_wrong_feature_says_what_and_how_to_mend_it(declare, says):
+    with pytest.raises(DeclarationError, match=says):
+        declare()
+
+
+PROJECT = {
+    "helpers.py": "RATE = 2\ndef scale(x): return x * RATE\n",
+    "unused.py": "x = 1\n",
+    "model.py": """
+import holdfast as hf
+import helpers
+import unused
+from helpers import scale
+LIMIT = 5
+OTHER = 6
+def own(x): return x + LIMIT
+@hf.features(ttl="1d")
+def view(t): return t.select(own(1) + scale(2))
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changes"),
+    [
+        ("model.py", "own(1)", "own(2)", True),
+        ("model.py", "x + LIMIT", "x - LIMIT", True),
+        ("model.py", "LIMIT = 5", "LIMIT = 7", True),
+        ("helpers.py", "RATE = 2", "RATE = 3", True),
+        ("model.py", "OTHER = 6", "OTHER = 7", False),
+        ("unused.py", "x = 1", "x = 2", False),
+    ],
+)
+def test_the_code_of_a_feature_is_all_that_it_uses_and_no_more(tmp_path, file, old, new, changes):
+    digests = []
+    for changed in (False, True):
+        folder = tmp_path / str(changed)
+        folder.mkdir()
+        for name, text in PROJECT.items():
+            (folder / name).write_text(text.replace(old, new) if changed and name == file else text)
+        for name in ("helpers", "unused"):
+            sys.modules.pop(name, None)
+        module = bundle.load(folder, "model.py")
+        digests.append(module.view.__holdfast_features__.code_digest)
+        for name in ("helpers", "unused"):
+            sys.modules.pop(name, None)
+    assert (digests[0] != digests[1]) == changes

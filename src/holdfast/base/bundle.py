@@ -41,14 +41,17 @@ class SourceBundle(msgspec.Struct, frozen=True):
         return blake3(to_msgpack([self.entry, self.files])).hexdigest()
 
 
-def pack(entry: Path) -> SourceBundle:
+def pack(entry: Path, folder: Path | None = None) -> SourceBundle:
     """Bundles a file and the project modules it imports, directly or not.
+
+    Args:
+        folder: the project's folder; that of the file by default.
 
     Raises:
         InvalidError: the file is missing, unreadable or not valid Python.
     """
     entry = entry.absolute()
-    folder = entry.parent
+    folder = (folder or entry.parent).absolute()
     files: dict[str, bytes] = {}
     waiting = [entry]
     while waiting:
@@ -58,7 +61,7 @@ def pack(entry: Path) -> SourceBundle:
             continue
         files[name] = _read(path)
         waiting.extend(_project_imports(path, files[name], folder))
-    return SourceBundle(entry.name, files, *_git_state(folder))
+    return SourceBundle(entry.relative_to(folder).as_posix(), files, *_git_state(folder))
 
 
 def encode(bundle: SourceBundle) -> bytes:

@@ -21,6 +21,7 @@ class Config(msgspec.Struct, frozen=True):
 
     home: str = "~/.holdfast"
     ledger: str = ""
+    online: str = ""
     data: str = "../shared/data"
     project: str = "default"
     environment: str = "production"
@@ -35,6 +36,7 @@ SETTINGS: dict[str, str] = {
     "home": "where everything lives: ledger, blobs, segments, sockets",
     "ledger": "where the ledger is: postgresql://user@host:5432/database (which several servers may share), or"
     " empty for SQLite in the home",
+    "online": "where materialized features are: redis://host:6379/0 for a team, or empty for LMDB in the home",
     "data": "folder of the real example data",
     "project": "the project that commands act in",
     "environment": "the environment that deployments belong to",

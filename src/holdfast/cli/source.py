@@ -8,6 +8,7 @@ import msgspec
 
 from holdfast.base import bundle
 from holdfast.base.errors import InvalidError
+from holdfast.data.records import TableSpec
 from holdfast.loop.records import LoopSpec
 
 
@@ -38,10 +39,24 @@ def read_file(path: str) -> DeclaredFile:
 
 
 def _absolute(spec: LoopSpec, folder: Path) -> LoopSpec:
-    """The source as an absolute path, because the server works in another folder."""
-    table = spec.model.table
+    """The sources as absolute paths, because the server works in another folder."""
+    model = spec.model
+    moved = msgspec.structs.replace(
+        model,
+        table=absolute_source(model.table, folder),
+        feature_tables=tuple(absolute_source(table, folder) for table in model.feature_tables),
+    )
+    return msgspec.structs.replace(spec, model=moved)
+
+
+def absolute_source(table: TableSpec, folder: Path) -> TableSpec:
+    """A table whose source is found from anywhere.
+
+    Raises:
+        InvalidError: the source is not a file.
+    """
     if table.source is None:
-        return spec
+        return table
     source = Path(table.source).expanduser()
     source = source if source.is_absolute() else folder / source
     if not source.is_file():
@@ -49,5 +64,4 @@ def _absolute(spec: LoopSpec, folder: Path) -> LoopSpec:
             f"the table {table.name!r} reads {source}, which is not a file",
             hint="correct the source in hf.Table, or put the file there",
         )
-    moved = msgspec.structs.replace(table, source=str(source))
-    return msgspec.structs.replace(spec, model=msgspec.structs.replace(spec.model, table=moved))
+    return msgspec.structs.replace(table, source=str(source))

@@ -31,7 +31,8 @@ class TableSpec(msgspec.Struct, frozen=True):
 
     `time` is a column name, or the readable form of the expression that the bundle's code evaluates
     (`time_is_expression`). Without `key` the table is one series. `source` is a path; None where the table is
-    fed only by what serving logs.
+    fed only by what serving logs. `available` and `created`, where declared, say when a row became known and
+    when it was written; features over the table heed them.
     """
 
     name: str
@@ -43,6 +44,8 @@ class TableSpec(msgspec.Struct, frozen=True):
     label: str | None = None
     label_delay_us: int = 0
     drop: tuple[str, ...] = ()
+    available: str = ""
+    created: str = ""
 
 
 class FieldContract(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,8 +17,11 @@ import polars as pl
 
 from holdfast.base.clock import Micros, format_duration, format_time
 from holdfast.data.source import AVAILABLE_AT, TIME
+from holdfast.features.aggregation.windows import EVENT_AT, aggregate_at
 from holdfast.features.errors import FeatureFunctionError, TimeTravelError
+from holdfast.features.join import ViewRows, join_views
 from holdfast.features.records import FeatureViewSpec
+from holdfast.features.times import CREATED_AT
 
 FeatureFunction = Callable[[pl.LazyFrame], pl.LazyFrame]
 
@@ -32,7 +35,9 @@ def compute_view(function: FeatureFunction, table: pl.LazyFrame, spec: FeatureVi
     """The rows of a view: `time` (Datetime µs UTC), the entity columns, the features; sorted by time.
 
     The function sees the table's columns, `time` and the label, not the internal columns. Rows at one time keep
-    the function's order, so that the last of them is the one that counts.
+    the function's order, so that the last of them is the one that counts. Times that it returns as `available_at`
+    and `created_at` become `_available_at` and `_created_at`: from when a row counts, and which of several at one
+    time is the newest. For a view with aggregations the rows are those to aggregate.
 
     Raises:
         FeatureFunctionError: the function raised, or its result has no usable `time`, lacks an entity column, or
@@ -57,8 +62,15 @@ def compute_view(function: FeatureFunction, table: pl.LazyFrame, spec: FeatureVi
 
 
 def feature_columns(frame: pl.DataFrame, spec: FeatureViewSpec) -> tuple[str, ...]:
-    """The features of a computed view: everything but `time` and the entity."""
-    return tuple(name for name in frame.columns if name != TIME and name not in spec.entity)
+    """The features of a computed view: its aggregations, or everything but times and the entity."""
+    if spec.aggregations:
+        return tuple(one.name for one in spec.aggregations)
+    return _own_columns(frame.columns, spec)
+
+
+def _own_columns(names: Sequence[str], spec: FeatureViewSpec) -> tuple[str, ...]:
+    reserved = {TIME, AVAILABLE_AT, CREATED_AT, *spec.entity}
+    return tuple(name for name in names if name not in reserved)
 
 
 def check_time_travel(
@@ -89,7 +101,8 @@ def check_time_travel(
     count = min(instants, full.height)
     for index in sorted(rng.choice(full.height, size=count, replace=False).tolist() if count else []):
         entity = full.select(spec.entity).row(index) if spec.entity else ()
-        _check_instant(function, rows, full, spec, entity, full[TIME].dt.epoch("us")[index])
+        at = max(full[name].dt.epoch("us")[index] for name in (TIME, AVAILABLE_AT) if name in full.columns)
+        _check_instant(function, rows, full, spec, entity, at)
 
 
 def _check_instant(
@@ -145,10 +158,19 @@ def _recompute(
 def _latest(
     view: pl.DataFrame, spec: FeatureViewSpec, entity: tuple[Any, ...], at: Micros, columns: Sequence[str]
 ) -> tuple[Any, ...] | None:
-    """The features of the entity's latest row in `[at - ttl, at]`."""
-    times = pl.col(TIME).dt.epoch("us")
-    usable = view.filter(times.is_between(at - spec.ttl_us, at) & _of_entity(spec, entity))
-    return usable.select(columns).row(-1) if usable.height else None
+    """The features of the entity at an instant, as training and serving have them; None where there are none."""
+    own = view.filter(_of_entity(spec, entity)).drop(spec.entity)
+    asked = pl.DataFrame({TIME: [at]}, schema={TIME: pl.Int64}).cast({TIME: pl.Datetime("us")})
+    if spec.aggregations:
+        found = aggregate_at(own, asked, entity=(), aggregations=spec.aggregations, ttl_us=spec.ttl_us)
+        return None if found[EVENT_AT].item() is None else found.select(columns).row(0)
+    found = join_views(
+        asked, [ViewRows(own.with_columns(_THERE), (), spec.ttl_us, (*columns, _THERE.meta.output_name()))]
+    )
+    return found.select(columns).row(0) if found[_THERE.meta.output_name()].item() else None
+
+
+_THERE = pl.lit(True).alias("_there")
 
 
 def _of_entity(spec: FeatureViewSpec, entity: tuple[Any, ...]) -> pl.Expr:
@@ -210,19 +232,44 @@ def _checked(frame: pl.DataFrame, spec: FeatureViewSpec) -> pl.DataFrame:
         raise FeatureFunctionError(
             f"{spec.name}: the column 'time' is {what}", hint="compute it from the table's own time"
         )
-    features = feature_columns(frame, spec)
-    if not features:
+    frame, known = _reserved_times(frame, spec)
+    features = spec.inputs if spec.aggregations else _own_columns(frame.columns, spec)
+    if not features and not spec.aggregations:
         raise FeatureFunctionError(
             f"{spec.name} returned no feature columns", hint="add at least one beside time and the entity"
         )
-    order = [TIME, *spec.entity, *features]
+    for name in features:
+        if name not in frame.columns:
+            raise FeatureFunctionError(
+                f"{spec.name} aggregates {name!r}, but its function returned no such column",
+                hint=f"it returned: {', '.join(frame.columns)}",
+            )
+    order = [TIME, *known, *spec.entity, *features]
     if type_ == pl.Datetime("us") and all(frame.schema[name] in _PLAIN_TYPES for name in features):
         return frame if frame.columns == order else frame.select(order)
     time = pl.col(TIME)
     if type_.time_zone is not None:
         time = time.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    kept = [time.cast(pl.Datetime("us")), *[pl.col(name) for name in spec.entity]]
+    kept = [time.cast(pl.Datetime("us")), *[pl.col(name) for name in (*known, *spec.entity)]]
     return frame.select([*kept, *[_plain(frame.schema[name], name, spec) for name in features]])
+
+
+def _reserved_times(frame: pl.DataFrame, spec: FeatureViewSpec) -> tuple[pl.DataFrame, list[str]]:
+    """The frame with `available_at` and `created_at`, where they are times, under their internal names in UTC."""
+    known: dict[str, pl.Expr] = {}
+    taken = []
+    for name, internal in (("available_at", AVAILABLE_AT), ("created_at", CREATED_AT)):
+        type_ = frame.schema.get(name)
+        if isinstance(type_, pl.Datetime) and name not in spec.entity:
+            time = pl.col(name)
+            if type_.time_zone is not None:
+                time = time.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            known[internal] = time.cast(pl.Datetime("us"))
+            taken.append(name)
+    if not known:
+        return frame, []
+    frame = frame.with_columns(**known).drop(taken)
+    return frame, list(known)
 
 
 def _plain(type_: pl.DataType, name: str, spec: FeatureViewSpec) -> pl.Expr:

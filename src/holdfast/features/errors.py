@@ -29,3 +29,10 @@ class OnlineStoreError(UnavailableError):
     """The online store cannot be opened or is full."""
 
     code = "online_store"
+
+
+class RequestFeatureError(UnavailableError):
+    """A function of the request failed while a request was answered; the message is for the model's owner."""
+
+    code = "request_feature"
+    retryable = False

@@ -17,11 +17,12 @@ import polars as pl
 from holdfast.data.source import AVAILABLE_AT, TIME
 from holdfast.features.errors import FeatureJoinError
 from holdfast.features.expiry import is_fresh
+from holdfast.features.keys import same_key_types
 from holdfast.features.times import CREATED_AT, utc_micros
 
-_POSITION = "_position"
-_COUNTS_FROM = "_counts_from"
-_EVENT = "_event"
+POSITION = "_position"
+COUNTS_FROM = "_counts_from"
+EVENT = "_event"
 _RANK = "_rank"
 
 
@@ -110,67 +111,41 @@ def latest_rows(view: ViewRows, frame: pl.DataFrame, use_availability: bool = Tr
         times.remove(AVAILABLE_AT)
     ordered = [TIME, CREATED_AT] if CREATED_AT in times else [TIME]
     right = frame.select(*utc_micros(frame.schema, times, "the view's rows"), *view.entity)
-    right = right.with_row_index(_POSITION)
+    right = right.with_row_index(POSITION)
     needed = [name for name in (TIME, AVAILABLE_AT, *view.entity) if name in right.columns]
     if any(right[name].null_count() for name in needed):
         right = right.drop_nulls(needed)
     if len(ordered) > 1 or not right[TIME].is_sorted():
         right = right.sort(ordered, maintain_order=True)
     if AVAILABLE_AT not in times:
-        return right.select(*view.entity, _POSITION, pl.col(TIME).alias(_EVENT), _COUNTS_FROM_TIME)
-    counts_from = pl.max_horizontal(TIME, AVAILABLE_AT).alias(_COUNTS_FROM)
-    right = right.select(*view.entity, _POSITION, pl.col(TIME).alias(_EVENT), counts_from)
-    if right[_COUNTS_FROM].is_sorted():
+        return right.select(*view.entity, POSITION, pl.col(TIME).alias(EVENT), _COUNTS_FROM_TIME)
+    counts_from = pl.max_horizontal(TIME, AVAILABLE_AT).alias(COUNTS_FROM)
+    right = right.select(*view.entity, POSITION, pl.col(TIME).alias(EVENT), counts_from)
+    if right[COUNTS_FROM].is_sorted():
         return right
-    right = right.with_row_index(_RANK).sort(_COUNTS_FROM, maintain_order=True)
+    right = right.with_row_index(_RANK).sort(COUNTS_FROM, maintain_order=True)
     newest = pl.col(_RANK).cum_max()
     return right.filter(pl.col(_RANK) == (newest.over(view.entity) if view.entity else newest)).drop(_RANK)
 
 
-_COUNTS_FROM_TIME = pl.col(TIME).alias(_COUNTS_FROM)
+_COUNTS_FROM_TIME = pl.col(TIME).alias(COUNTS_FROM)
 
 
 def _positions(keys: pl.DataFrame, frame: pl.DataFrame, view: ViewRows, use_availability: bool) -> pl.Series:
     """For each key, in order of time, the position of its row in the view's frame, or null."""
     right = latest_rows(view, frame, use_availability)
     left = keys.select(TIME, *view.entity)
-    left, right = _same_key_types(left, right, view)
+    left, right = same_key_types(left, right, view.entity)
     joined = left.join_asof(
         right,
         left_on=TIME,
-        right_on=_COUNTS_FROM,
+        right_on=COUNTS_FROM,
         by=list(view.entity) or None,
         strategy="backward",
         check_sortedness=False,  # both sides were sorted above; polars cannot see it through `by`
     )
-    fresh = is_fresh(pl.col(_EVENT), pl.col(TIME), view.ttl_us)
-    return joined.select(pl.when(fresh).then(pl.col(_POSITION))).to_series()
-
-
-def _same_key_types(
-    left: pl.DataFrame, right: pl.DataFrame, view: ViewRows
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Both sides with keys of one type; text is never taken for a number, for `007` is not 7."""
-    casts: dict[str, pl.DataType] = {}
-    for name in view.entity:
-        one, other = left.schema[name], right.schema[name]
-        if one == other and not isinstance(one, pl.Categorical | pl.Enum):
-            continue
-        if one.is_integer() and other.is_integer():
-            casts[name] = pl.Int64()
-        elif all(isinstance(type_, pl.String | pl.Categorical | pl.Enum) for type_ in (one, other)):
-            casts[name] = pl.String()
-        elif isinstance(other, pl.Null) or isinstance(one, pl.Null):
-            casts[name] = other if isinstance(one, pl.Null) else one
-        else:
-            raise FeatureJoinError(
-                f"the key {name!r} is of type {one} in the rows and {other} in the view",
-                hint=f'give both one type, e.g. pl.col("{name}").cast(pl.String)',
-            )
-    try:
-        return left.cast(casts), right.cast(casts)  # type: ignore[arg-type]
-    except pl.exceptions.PolarsError as error:
-        raise FeatureJoinError(f"the keys of rows and view do not compare ({error})") from error
+    fresh = is_fresh(pl.col(EVENT), pl.col(TIME), view.ttl_us)
+    return joined.select(pl.when(fresh).then(pl.col(POSITION))).to_series()
 
 
 def _check(rows: pl.DataFrame, view: ViewRows) -> None:

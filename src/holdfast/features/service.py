@@ -25,6 +25,8 @@ from holdfast.features.records import (
 
 _LATEST = "latest"
 _PREFIX = "features/"
+_WORDS = ("entity_name", "owner", "tags")
+_LATER = ("aggregations", "table_digest", "kind", "parameters")
 
 
 class FeatureService:
@@ -75,9 +77,9 @@ class FeatureService:
         """
         urn.check_name(spec.name, "feature view")
         view = self._known_or_new(transaction, context, spec, tuple(columns), at)
-        lineage.record_edge(
-            transaction, context, dataset or f"data/{spec.table}", "computed into", view.urn, at
-        )
+        if spec.table:
+            source = dataset or f"data/{spec.table}"
+            lineage.record_edge(transaction, context, source, "computed into", view.urn, at)
         return view
 
     def _known_or_new(
@@ -116,6 +118,15 @@ class FeatureService:
 
 
 def _digest(spec: FeatureViewSpec, columns: tuple[str, ...]) -> str:
-    """What makes a version: everything declared but the description, and the columns that came out."""
-    defined = msgspec.structs.replace(spec, description="")
+    """What makes a version: all that is declared but words about it, and the columns that came out.
+
+    What a later release added to the declaration counts only where it is used, so that a view that uses none of
+    it keeps its version.
+    """
+    defined = msgspec.structs.asdict(spec) | {"description": ""}
+    for name in _WORDS:
+        del defined[name]
+    for name in _LATER:
+        if not defined[name] or defined[name] == "table":
+            del defined[name]
     return blake3(to_msgpack([defined, columns])).hexdigest()

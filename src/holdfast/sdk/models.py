@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import msgspec
+
 from holdfast.base.errors import DeclarationError
+from holdfast.data.records import TableSpec
 from holdfast.features.records import FeatureViewSpec
 from holdfast.loop.records import LoopSpec, RetrainPolicy
 from holdfast.monitoring.records import MonitorPolicy
@@ -14,6 +17,7 @@ from holdfast.registry.policy import check_gate
 from holdfast.registry.records import GateSpec
 from holdfast.rollout.records import RolloutPolicy
 from holdfast.sdk import checks
+from holdfast.sdk.feature_views import feature_spec
 from holdfast.sdk.table import Table
 from holdfast.training.records import ModelSpec
 
@@ -44,7 +48,7 @@ def model(
         name: the model's name, and its deployment's.
         table: the table with its label.
         task: `regression` or `binary`.
-        features: functions declared with `@hf.features`.
+        features: functions declared with `@hf.features`, over this table or others, and `@hf.request_features`.
         gates: what a version must show; none means that every version may be deployed.
         rollout: how a version reaches production; `shadow_then_switch()` by default.
         retrain: when to train again; only when asked, by default.
@@ -58,13 +62,13 @@ def model(
     Raises:
         DeclarationError: at once, where the declaration is written.
     """
-    specs = tuple(_feature_spec(function, table) for function in features)
     checked = checks.instances(gates, GateSpec, "gates", 'hf.at_most("mae", 60)')
     task = checks.one_of(task, _TASKS, "task")
     if not isinstance(table, Table) or table.spec.label is None:
         raise DeclarationError(
             f"{name}: a model needs a table with a label", hint='write hf.Table(…, label="cnt")'
         )
+    specs = tuple(_feature_spec(function, table) for function in features)
     for gate in checked:
         check_gate(gate, task)  # type: ignore[arg-type]
     spec = LoopSpec(
@@ -78,6 +82,7 @@ def model(
             refit=refit,
             seed=seed,
             parameters=dict(params or {}),
+            feature_tables=_other_tables(features, table),
         ),
         rollout=rollout or RolloutPolicy("shadow_then_switch", shadow_us=checks.span("7d", "days")),
         monitor=monitor or MonitorPolicy(),
@@ -97,25 +102,27 @@ def model(
 
 
 def _feature_spec(function: Callable[..., Any], table: Table) -> FeatureViewSpec:
-    spec = getattr(function, "__holdfast_features__", None)
-    if not isinstance(spec, FeatureViewSpec):
-        raise DeclarationError(
-            f"features: {getattr(function, '__name__', function)!r} is not a feature view",
-            hint='put @hf.features(ttl="7d") above it',
-        )
+    spec = feature_spec(function)
+    if spec.kind == "request":
+        return spec
     if spec.table != table.spec.name:
-        raise DeclarationError(
-            f"features: {spec.name} is declared over the table {spec.table!r}, the model over {table.spec.name!r}",
-            hint=f"name the function's parameter {table.spec.name!r}, or pass table=",
-        )
+        if getattr(function, "__holdfast_feature_table__", None) is None:
+            raise DeclarationError(
+                f"features: {spec.name} is declared over the table {spec.table!r}, "
+                f"the model over {table.spec.name!r}",
+                hint=f"name the function's parameter {table.spec.name!r}, or pass table=",
+            )
+        return spec
     if not spec.entity and table.spec.key:
-        spec = FeatureViewSpec(
-            spec.name,
-            spec.table,
-            spec.ttl_us,
-            spec.lookback_us,
-            table.spec.key,
-            spec.description,
-            spec.code_digest,
-        )
+        spec = msgspec.structs.replace(spec, entity=table.spec.key)
     return spec
+
+
+def _other_tables(functions: Sequence[Callable[..., Any]], table: Table) -> tuple[TableSpec, ...]:
+    """The tables that only the features read."""
+    found = {}
+    for function in functions:
+        other = getattr(function, "__holdfast_feature_table__", None)
+        if other is not None and other.spec.name != table.spec.name:
+            found[other.spec.name] = other.spec
+    return tuple(found.values())

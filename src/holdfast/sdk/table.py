@@ -7,6 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+from blake3 import blake3
+
+from holdfast.base.encoding import to_msgpack
 from holdfast.base.errors import DeclarationError
 from holdfast.data.records import TableSpec
 from holdfast.sdk import checks
@@ -27,6 +31,9 @@ class Table:
         label_delay: how long after its time a row's label becomes known, e.g. `"1h"`. Nothing is ever trained
             on, or computed from, a label before it was known.
         key: the column(s) that name the entity; none for a single series.
+        available: the column, or a polars expression, that says when a row became known, where that is later than
+            its time. Feature functions see it as `available_at`.
+        created: the same for when it was written, which decides between rows of one time: `created_at`.
         drop: columns that must not reach the model, such as parts of the label.
 
     Raises:
@@ -48,9 +55,13 @@ class Table:
         label_delay: str | timedelta = "0s",
         key: str | Sequence[str] | None = None,
         drop: str | Sequence[str] | None = None,
+        available: str | pl.Expr | None = None,
+        created: str | pl.Expr | None = None,
     ) -> None:
         text, is_expression, roots = _describe_time(time)
         self.time = time
+        self.available = available
+        self.created = created
         self.spec = TableSpec(
             name=checks.name(name, "table"),
             source=str(source) if source is not None else None,
@@ -61,12 +72,22 @@ class Table:
             label=label,
             label_delay_us=checks.span(label_delay, "label_delay"),
             drop=checks.names(drop, "drop"),
+            available=_describe_time(available, "available")[0] if available is not None else "",
+            created=_describe_time(created, "created")[0] if created is not None else "",
         )
         self.__holdfast_table__ = self.spec
         self._refuse_overlaps()
 
     def __repr__(self) -> str:
         return f"Table({self.spec.name!r})"
+
+    @property
+    def digest(self) -> str:
+        """Stands for the declaration in the definition of a feature view; the folder of a file does not count."""
+        source = self.spec.source
+        if source is not None and "://" not in source:
+            source = Path(source).name
+        return blake3(to_msgpack(msgspec.structs.replace(self.spec, source=source))).hexdigest()
 
     def _refuse_overlaps(self) -> None:
         spec = self.spec
@@ -84,15 +105,15 @@ class Table:
             )
 
 
-def _describe_time(time: str | pl.Expr) -> tuple[str, bool, tuple[str, ...]]:
+def _describe_time(time: str | pl.Expr, argument: str = "time") -> tuple[str, bool, tuple[str, ...]]:
     if isinstance(time, str):
         if not time:
-            raise DeclarationError("time: an empty name is not a column")
+            raise DeclarationError(f"{argument}: an empty name is not a column")
         return time, False, (time,)
     roots = getattr(getattr(time, "meta", None), "root_names", None)
     if roots is None:
         raise DeclarationError(
-            f"time: {time!r} is neither a column name nor a polars expression",
+            f"{argument}: {time!r} is neither a column name nor a polars expression",
             hint='write time="at" or time=pl.col("day").str.to_datetime("%Y-%m-%d")',
         )
     return str(time), True, tuple(dict.fromkeys(roots()))

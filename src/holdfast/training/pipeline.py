@@ -19,12 +19,17 @@ import polars as pl
 
 from holdfast.base.blobs import Blobs
 from holdfast.base.encoding import to_msgpack
+from holdfast.data.add import build_plain
 from holdfast.data.build import build_dataset, read_parts
 from holdfast.data.checking import check_frame
-from holdfast.data.records import Contract, DatasetDraft
+from holdfast.data.readers.open import open_source
+from holdfast.data.records import Contract, DatasetDraft, TableSpec
 from holdfast.data.source import AVAILABLE_AT, ROW_ID, TIME
 from holdfast.features.compute import check_time_travel, compute_view, feature_columns
-from holdfast.features.join import point_in_time_join
+from holdfast.features.offline import ComputedView
+from holdfast.features.offline import join_features as features_offline
+from holdfast.features.request import with_request_features
+from holdfast.features.tables import declared_rows
 from holdfast.registry.baseline import build_baseline
 from holdfast.registry.encode import encode_frame
 from holdfast.registry.formats import save_model
@@ -131,6 +136,10 @@ def run_pipeline(task: TrainingTask) -> TrainingOutcome:
         )
         profile = blobs.put(to_msgpack(baseline))
         history = store_history(task, rows, blobs)
+        feature_datasets = tuple(
+            build_plain(_plain_spec(table), open_source(table.source), blobs).draft
+            for table in task.spec.feature_tables
+        )
     return TrainingOutcome(
         run_id=task.run_id,
         dataset=draft,
@@ -149,7 +158,13 @@ def run_pipeline(task: TrainingTask) -> TrainingOutcome:
         rows_holdout=int(prepared.split.holdout.sum()),
         seconds=watch.seconds,
         warnings=(*warnings, *left_out),
+        feature_datasets=feature_datasets,
     )
+
+
+def _plain_spec(table: TableSpec) -> TableSpec:
+    """A table that only features read, as a dataset: every row as it is, for many may be of one key and time."""
+    return TableSpec(table.name, table.source, "", drop=table.drop)
 
 
 def pull(
@@ -191,25 +206,34 @@ def join_features(
     Raises:
         FeatureFunctionError, TimeTravelError: a feature function raises, or looks into the future.
     """
-    joined, columns = rows, {}
     generator = np.random.default_rng(task.spec.seed)
+    own, others = task.spec.table, {table.name: table for table in task.spec.feature_tables}
+    frames: dict[str, pl.DataFrame] = {own.name: rows}
+    computed = []
     for view in task.spec.features:
+        if view.kind == "request":
+            continue
         function = code.features[view.name]
-        frame = compute_view(function, rows.lazy(), view)
-        columns[view.name] = feature_columns(frame, view)
-        delay = task.spec.table.label_delay_us
+        if view.table not in frames:
+            table = getattr(function, "__holdfast_feature_table__", None)
+            frames[view.table] = declared_rows(table, others[view.table], task.as_of_at)
+        table_rows = frames[view.table].lazy()
+        frame = compute_view(function, table_rows, view)
+        computed.append(ComputedView(view, frame, feature_columns(frame, view)))
         check_time_travel(
             function,
-            rows.lazy(),
+            table_rows,
             view,
             instants=TIME_TRAVEL_INSTANTS,
             rng=generator,
-            label_delay_us=delay,
+            label_delay_us=own.label_delay_us if view.table == own.name else None,
         )
-        joined = point_in_time_join(
-            joined, frame.lazy(), entity=view.entity, ttl_us=view.ttl_us, columns=columns[view.name]
-        )
-    return joined, columns
+    joined = features_offline(rows, computed)
+    columns = {view.spec.name: view.columns for view in computed}
+    for view in task.spec.features:
+        if view.kind == "request":
+            joined, columns[view.name] = with_request_features(joined, code.features[view.name], view)
+    return joined, {view.name: columns[view.name] for view in task.spec.features}
 
 
 def prepare(
@@ -279,9 +303,10 @@ def monitored_metric(task: TrainingTask, train: Any) -> str:
 
 def store_history(task: TrainingTask, rows: pl.DataFrame, blobs: Blobs) -> str | None:
     """The blob of the last rows that the feature functions need to go on from; None without features."""
-    if not task.spec.features or not rows.height:
+    own = [view for view in task.spec.features if view.kind == "table" and view.table == task.spec.table.name]
+    if not own or not rows.height:
         return None
-    lookback_us = max(view.lookback_us + view.ttl_us for view in task.spec.features)
+    lookback_us = max(view.lookback_us + view.ttl_us for view in own)
     last = int(_micros(rows, TIME)[-1])
     recent = rows.filter(pl.col(TIME).dt.epoch("us") >= last - lookback_us)
     target = io.BytesIO()

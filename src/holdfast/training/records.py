@@ -16,6 +16,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
 
     The last `holdout_us` of the data (or, where that is None, the last fifth of the rows) are held out in time
     to evaluate; with `refit` the registered model is then fitted on all rows with the same recipe.
+    `feature_tables` are those that only feature views read.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
     seed: int = 0
     parameters: dict[str, float | int | str | bool | None] = {}
     description: str = ""
+    feature_tables: tuple[TableSpec, ...] = ()
 
 
 class ProductionModel(msgspec.Struct, frozen=True):
@@ -103,6 +105,7 @@ class TrainingOutcome(msgspec.Struct, frozen=True):
     rows_holdout: int = 0
     seconds: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
+    feature_datasets: tuple[DatasetDraft, ...] = ()
 
 
 class TrainingFailure(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -229,11 +229,15 @@ class TrainingService:
         dataset = self._data.record_dataset(transaction, context, outcome.dataset, at)
         if dataset.contract != contract:
             raise _ContractMovedError(dataset.contract)
-        views = self._record_views(transaction, context, command, outcome)
+        others = {
+            draft.table: self._data.record_dataset(transaction, context, draft, at).urn
+            for draft in outcome.feature_datasets
+        }
+        views = self._record_views(transaction, context, command, outcome, others)
         result = RunResult(
             outcome.metrics,
             outcome.parameters,
-            (dataset.urn,),
+            (dataset.urn, *others.values()),
             outcome.code,
             outcome.environment,
             outcome.artifacts,
@@ -241,7 +245,8 @@ class TrainingService:
         )
         run = self._tracking.finish_run(transaction, context, command.run_id, result, at)
         for view in views:
-            lineage.record_edge(transaction, context, dataset.urn, "computed", view.urn, at)
+            if view.spec.table in (dataset.table, ""):
+                lineage.record_edge(transaction, context, dataset.urn, "computed", view.urn, at)
             lineage.record_edge(transaction, context, view.urn, "fed", run.urn, at)
         detail = {
             "run_id": run.run_id,
@@ -254,11 +259,21 @@ class TrainingService:
         return self._registry.register(transaction, context, draft, at)
 
     def _record_views(
-        self, transaction: Transaction, context: Context, command: TrainCommand, outcome: TrainingOutcome
+        self,
+        transaction: Transaction,
+        context: Context,
+        command: TrainCommand,
+        outcome: TrainingOutcome,
+        datasets: Mapping[str, str],
     ) -> list[FeatureView]:
         return [
             self._features.record_view(
-                transaction, context, spec, outcome.feature_columns[spec.name], self._clock.now()
+                transaction,
+                context,
+                spec,
+                outcome.feature_columns[spec.name],
+                self._clock.now(),
+                datasets.get(spec.table),
             )
             for spec in command.spec.features
         ]

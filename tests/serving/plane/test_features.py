@@ -10,15 +10,19 @@ import pytest
 
 from holdfast.base import bundle
 from holdfast.base.blobs import Blobs
+from holdfast.base.clock import parse_time
 from holdfast.base.encoding import to_msgpack
 from holdfast.base.home import Home
 from holdfast.data.records import Contract, FieldContract
+from holdfast.features.online.opening import open_online
+from holdfast.features.online.writing import forget_entity, write_view
 from holdfast.features.records import FeatureView, FeatureViewSpec
 from holdfast.registry.formats.linear_format import LinearModel
 from holdfast.registry.records import ModelFile, Signature, SignatureColumn
 from holdfast.rollout.records import Variant
 from holdfast.serving.log import PredictionLog
 from holdfast.serving.records import ServedVersion
+from tests.features.online.conftest import URL
 from tests.serving.plane.world import KEY, Plane, deploy, serving, wait
 
 CODE = """
@@ -146,3 +150,82 @@ def test_a_version_whose_code_is_broken_does_not_replace_the_one_that_runs(home:
         deploy(home, 3, (Variant(1, "champion", 100),), (good,))
         wait(lambda: plane.get("/v1/deployments/bikes")[1]["revision"] == 3)
         assert plane.get("/v1/deployments/bikes")[1]["problem"] is None
+
+
+MORE_CODE = """
+
+weather = hf.Table("weather", source="weather.csv", time="at", key="store")
+
+@hf.features(ttl="2h", table=weather)
+def rain(weather: pl.LazyFrame) -> pl.LazyFrame:
+    return weather.select("time", "store", "rain")
+
+@hf.request_features()
+def wet(hr: int, rain: float | None, time) -> dict[str, float]:
+    if hr == 23:
+        raise ValueError("no wet at night")
+    return {"wet": (rain or 0.0) * 100 + time.hour}
+"""
+
+
+def version_with_materialized_view(home: Home) -> tuple[ServedVersion, FeatureView]:
+    """Answers hr + 10 × the count of the hour before + 100 × rain + hour, rain being materialized."""
+    (home.root / "more").mkdir()
+    base = version_with_view(home, 1)
+    source = home.root / "more" / "bikes.py"
+    source.write_text(CODE + MORE_CODE)
+    blobs = Blobs(home.blobs)
+    rain = FeatureViewSpec("rain", "weather", 2 * HOUR, 2 * HOUR, ("store",))
+    wet = FeatureViewSpec("wet", "", 0, 0, kind="request", parameters=("hr", "rain", "time"))
+    view = FeatureView("rain", 1, rain, ("rain",), "digest", 0, "me")
+    data = to_msgpack(LinearModel((1.0, 10.0, 1.0), 0.0, False, (0.0, 0.0, 0.0)))
+    signature = msgspec.structs.replace(
+        base.signature, columns=(*base.signature.columns, SignatureColumn("wet", "float", "wet"))
+    )
+    changed = msgspec.structs.replace(
+        base,
+        signature=signature,
+        files=(ModelFile("linear", "native", blobs.put(data), len(data)),),
+        views=(*base.views, view, FeatureView("wet", 1, wet, ("wet",), "digest", 0, "me")),
+        bundle=blobs.put(bundle.encode(bundle.pack(source))),
+    )
+    return changed, view
+
+
+@pytest.mark.parametrize("kind", ["lmdb", pytest.param("redis", marks=pytest.mark.redis)])
+def test_materialized_views_and_functions_of_the_request(
+    home: Home, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "redis":
+        redis = pytest.importorskip("redis")
+        try:
+            redis.Redis.from_url(URL).ping()
+        except redis.exceptions.ConnectionError:
+            pytest.skip(f"no Redis answers at {URL}")
+        monkeypatch.setenv("HOLDFAST_ONLINE", URL)
+    version, view = version_with_materialized_view(home)
+    view = msgspec.structs.replace(
+        view, digest=home.root.name
+    )  # Redis is shared with whoever tests beside us
+    version = msgspec.structs.replace(version, views=(version.views[0], view, version.views[2]))
+    store = open_online(home, "default")
+    midnight = parse_time("2012-01-01T00:00:00Z")
+    rows = pl.DataFrame({"time": [midnight], "store": ["s1"], "rain": [0.5]}).with_columns(
+        pl.col("time").cast(pl.Datetime("us"))
+    )
+    write_view(store, view, rows, midnight)
+    deploy(home, 1, (Variant(1, "champion", 100),), (version,))
+    with serving(home, "--clock", "simulated") as plane:
+        assert ask(plane, 0) == 70 + 50
+        assert ask(plane, 2) == 2 + 70 + 50 + 2
+        write_view(store, view, rows.with_columns(rain=pl.lit(0.25)), midnight + HOUR)
+        assert ask(plane, 1) == 1 + 70 + 25 + 1
+        assert ask(plane, 3) == 3 + 70 + 0 + 3  # the rain of midnight is older than its TTL
+        status, answer = plane.post(
+            "/v1/predict/bikes",
+            {"rows": [{"store": "s1", "day": "2012-01-01", "hr": 23}], "at": "2012-01-01T23:00:00Z"},
+        )
+        assert (status, answer["error"]["code"]) == (503, "request_feature")
+        assert "wet raised ValueError: no wet at night" in answer["error"]["message"]
+    forget_entity(store, view, ("s1",))
+    store.close()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ import msgspec
 from holdfast.base.clock import DAY_US, Micros
 from holdfast.base.encoding import to_msgpack
 from holdfast.features.errors import OnlineStoreError
+from holdfast.features.online.backend import Change, Found, Stored
 from holdfast.features.online.packing import (
     Entity,
+    TailRow,
     digest_key,
     entity_key,
+    find_row,
     look_up,
     pack_tail,
     time_key,
@@ -64,6 +67,8 @@ class OnlineStore:
         OnlineStoreError: the folder cannot be used; from writing, when the file is full.
     """
 
+    entities_at_once = 4_000
+
     def __init__(
         self,
         path: Path,
@@ -75,8 +80,9 @@ class OnlineStore:
         self._environment = _open(path, map_size_bytes)
         self._pending, self._order, self._aliases, self._history, self._tails, self._marks = (
             self._environment.open_db(name)
-            for name in (b"pending", b"order", b"aliases", b"history", b"tails", b"marks")
+            for name in (b"pending", b"order", b"aliases", b"history", b"tails.2", b"marks.2")
         )
+        self._events = self._environment.open_db(b"events")
         self._begin = self._environment.begin
         self._pending_rows_most = pending_rows_most
         self._pending_age_us = pending_age_us
@@ -97,6 +103,34 @@ class OnlineStore:
         with self._begin(db=self._tails) as reader:
             tails = [reader.get(entity_key(prefix, entity)) for entity in entities]
         return [None if tail is None else look_up(tail, at, ttl_us) for tail in tails]
+
+    def find(self, view: FeatureView, entities: Sequence[Entity], at: Micros) -> list[Found | None]:
+        """Event time and values of each entity's latest row at a time, also where the TTL has passed."""
+        prefix = self._view(view)[0]
+        with self._begin(db=self._tails) as reader:
+            tails = [reader.get(entity_key(prefix, entity)) for entity in entities]
+        return [None if tail is None else find_row(tail, at) for tail in tails]
+
+    def change(
+        self,
+        view: FeatureView,
+        entities: Sequence[Entity],
+        how: Change,
+        marks: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Swaps what is kept of different entities, with the marks, in one transaction; see `OnlineBackend`."""
+        prefix = self._view(view)[0]
+        keys = [entity_key(prefix, entity) for entity in entities]
+        with self.write() as transaction:
+            transaction.swap(keys, how)
+            for key, value in (marks or {}).items():
+                transaction.put_mark(key, value)
+
+    def mark_of(self, key: bytes) -> bytes | None:
+        """What was last kept under a mark."""
+        with self._begin(db=self._marks) as reader:
+            found: bytes | None = reader.get(key)
+        return found
 
     def close(self) -> None:
         self._environment.close()
@@ -209,12 +243,30 @@ class OnlineTransaction:
         while going_on and cursor.key() < end:
             going_on = cursor.delete()
 
-    def put_tail(
-        self, view: FeatureView, entity: Entity, times: Sequence[Micros], rows: Sequence[Sequence[Any]]
-    ) -> None:
+    def put_tail(self, view: FeatureView, entity: Entity, rows: Sequence[TailRow]) -> None:
         """Replaces what lookups of an entity read."""
         key = entity_key(self._store._view(view)[0], entity)
-        self._transaction.put(key, pack_tail(times, rows), db=self._store._tails)
+        self._transaction.put(key, pack_tail(rows), db=self._store._tails)
+
+    def swap(self, keys: Sequence[bytes], how: Change) -> None:
+        """Reads tails and events under these keys and writes what `how` makes of them."""
+        store, transaction = self._store, self._transaction
+        old = [
+            Stored(transaction.get(key, db=store._tails), transaction.get(key, db=store._events))
+            for key in keys
+        ]
+        for key, before, after in zip(keys, old, how(old), strict=True):
+            for database, was, value in (
+                (store._tails, before.tail, after.tail),
+                (store._events, before.events, after.events),
+            ):
+                if value is None and was is not None:
+                    transaction.delete(key, db=database)
+                elif value is not None and value != was:
+                    transaction.put(key, value, db=database)
+
+    def put_mark(self, key: bytes, value: bytes) -> None:
+        self._transaction.put(key, value, db=self._store._marks)
 
     def mark(self, key: bytes) -> int:
         """The number under a mark, 0 where there is none."""

@@ -13,6 +13,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,21 @@ import msgspec
 import polars as pl
 from blake3 import blake3
 
-from holdfast.base.clock import Micros
+from holdfast.base.clock import Micros, parse_time, to_datetime
 from holdfast.base.encoding import to_json, to_msgpack
 from holdfast.base.errors import UserCodeError
 from holdfast.data.records import Contract
 from holdfast.data.source import AVAILABLE_AT, ROW_ID, TIME, compile_time
 from holdfast.data.values import POLARS_TYPES
 from holdfast.features.compute import FeatureFunction, compute_view
+from holdfast.features.expiry import is_fresh
+from holdfast.features.join import COUNTS_FROM, EVENT, POSITION, ViewRows, latest_rows
 from holdfast.features.online.histories import Histories, frame_of
-from holdfast.features.online.packing import Entity, digest_key
+from holdfast.features.online.packing import Entity, TailRow, digest_key
 from holdfast.features.online.store import OnlineStore, OnlineTransaction, PendingInput
+from holdfast.features.online.tails import change_points
 from holdfast.features.records import FeatureView
+from holdfast.features.times import CREATED_AT
 
 _TAIL_ROWS_BEFORE_NOW = 32
 _ENTITY_LABEL = "e_"
@@ -119,6 +124,21 @@ class OnlineTable:
             TableError: as `with_time`.
         """
         return self._times(frame_of(rows, self._time_fields)).dt.epoch("us").to_list()
+
+    def feeds(self, view: FeatureView) -> bool:
+        """Whether the rows and labels of this table keep a view fresh."""
+        return any(own.urn == view.urn for own, _ in self._views)
+
+    def plain_columns(
+        self, names: Sequence[str], columns: Sequence[Sequence[Any]]
+    ) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Decoded columns as training has them: times, which requests carry as text, as naive datetimes in UTC."""
+        times = {field.name for field in self._fields if field.type == "datetime"}
+        for name, values in zip(names, columns, strict=True):
+            if name in times:
+                yield name, [None if text is None else _naive(text) for text in values]
+            else:
+                yield name, values
 
     def on_labels(
         self, ids: Sequence[str], values: Sequence[float], known_at: Sequence[Micros]
@@ -274,11 +294,7 @@ class OnlineTable:
         )
         for entity in entities:
             part = parts.get(entity, computed.clear())
-            times = part[TIME].to_physical().to_list()
-            oldest = bisect_left(times, now - spec.ttl_us)
-            first = max(oldest, bisect_right(times, now) - _TAIL_ROWS_BEFORE_NOW)
-            rows = part.slice(first).select(view.columns).rows()
-            transaction.put_tail(view, entity, times[first:], rows)
+            transaction.put_tail(view, entity, _tail(view, part, now))
 
     def _history_rows(self, frame: pl.DataFrame) -> list[tuple[Micros, bytes, dict[str, Any]]]:
         """The rows of a history as the store keeps them; source rows, which have no id, are named by content."""
@@ -296,3 +312,32 @@ class OnlineTable:
                 seen[content] += 1
             found.append((time, name, row))
         return found
+
+
+def _naive(text: str) -> datetime:
+    return to_datetime(parse_time(text)).replace(tzinfo=None)
+
+
+def _tail(view: FeatureView, part: pl.DataFrame, now: Micros) -> list[TailRow]:
+    """What lookups of one entity may read from a little before now on."""
+    if view.spec.aggregations:
+        rows = part.drop(view.spec.entity)
+        return change_points(rows, view.spec, now, entity=(), before_now=_TAIL_ROWS_BEFORE_NOW).get((), [])
+    if AVAILABLE_AT not in part.columns and CREATED_AT not in part.columns:
+        return _plain_tail(view, part, now)
+    latest = latest_rows(ViewRows(part, (), view.spec.ttl_us, view.columns), part)
+    from_at = latest[COUNTS_FROM].to_list()
+    first = max(0, bisect_right(from_at, now) - _TAIL_ROWS_BEFORE_NOW)
+    chosen = latest.slice(first).filter(is_fresh(pl.col(EVENT), now, view.spec.ttl_us))
+    values = part.select(view.columns).select(pl.all().gather(chosen[POSITION])).rows()
+    times = zip(chosen[COUNTS_FROM].to_list(), chosen[EVENT].to_list(), values, strict=True)
+    return [TailRow(counts_from, event_at, 0, to_msgpack(row)) for counts_from, event_at, row in times]
+
+
+def _plain_tail(view: FeatureView, part: pl.DataFrame, now: Micros) -> list[TailRow]:
+    """The same without a frame operation a row is compared by: most views are so, and a label waits for it."""
+    times = part[TIME].to_physical().to_list()
+    oldest = bisect_left(times, now - view.spec.ttl_us)
+    first = max(oldest, bisect_right(times, now) - _TAIL_ROWS_BEFORE_NOW)
+    rows = part.slice(first).select(view.columns).rows()
+    return [TailRow(time, time, 0, to_msgpack(row)) for time, row in zip(times[first:], rows, strict=True)]

@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.base.clock import HOUR_US, format_time, parse_time
+from holdfast.base.encoding import to_msgpack
 from holdfast.data.errors import TableError
 from holdfast.data.records import Contract, FieldContract
 from holdfast.features.compute import compute_view
 from holdfast.features.errors import OnlineStoreError
 from holdfast.features.join import point_in_time_join
 from holdfast.features.online import OnlineStore, OnlineTable
-from holdfast.features.online.packing import look_up, pack_tail, time_key, time_of_key
+from holdfast.features.online.packing import TailRow, look_up, pack_tail, time_key, time_of_key, unpack_tail
 from holdfast.features.online.store import PendingInput
 from holdfast.features.records import FeatureView, FeatureViewSpec
 
@@ -229,7 +230,7 @@ def test_a_function_that_raises_leaves_the_others_and_the_label(store: OnlineSto
     table = OnlineTable(store, CONTRACT, "at", views)
     table.on_predict(["p_a0.0"], at(0), [row(0, "a")])
     (failure,) = table.on_labels(["p_a0.0"], [7.0], [at(1)]).failures
-    assert failure.startswith("broken raised ZeroDivisionError: no rides (test_online.py, line ")
+    assert failure.startswith("broken raised ZeroDivisionError: no rides (test_table.py, line ")
     assert store.lookup(DEMAND, [("a",)], at(1)) == [(7.0, 7.0)]
     table.set_views(VIEWS)
     feed(table, 1, "a", 1.0, known=2)
@@ -343,7 +344,7 @@ _CHILD = """
 import os, signal, sys
 from pathlib import Path
 from holdfast.features.online import OnlineStore, OnlineTable
-from tests.features.test_online import CONTRACT, VIEWS, feed
+from tests.features.online.test_table import CONTRACT, VIEWS, feed
 table = OnlineTable(OnlineStore(Path(sys.argv[1])), CONTRACT, "at", VIEWS)
 for hour in range(int(sys.argv[2]), 40, int(sys.argv[3])):
     feed(table, hour, "a", float(hour), known=41)
@@ -375,9 +376,11 @@ def test_keys_sort_like_times(times: list[int]) -> None:
 @given(st.lists(st.integers(0, 30)), st.integers(-1, 31), st.integers(0, 10))
 def test_a_tail_gives_the_latest_usable_row(times: list[int], now: int, ttl: int) -> None:
     times.sort()
-    rows = [(float(position), "é", None, True) for position in range(len(times))]
-    usable = [row for time, row in zip(times, rows, strict=True) if now - ttl <= time <= now]
-    assert look_up(pack_tail(times, rows), now, ttl) == (usable[-1] if usable else None)
+    values = [(float(position), "é", None, True) for position in range(len(times))]
+    rows = [TailRow(time, time, 0, to_msgpack(row)) for time, row in zip(times, values, strict=True)]
+    usable = [row for time, row in zip(times, values, strict=True) if now - ttl <= time <= now]
+    assert look_up(pack_tail(rows), now, ttl) == (usable[-1] if usable else None)
+    assert unpack_tail(pack_tail(rows)) == rows
 
 
 def test_the_label_of_a_table_without_one_changes_nothing(store: OnlineStore) -> None:
