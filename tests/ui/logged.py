@@ -145,10 +145,37 @@ def log_hostile(world: World) -> str:
     return run.run_id
 
 
-def register_outside(world: World, name: str, run_id: str) -> int:
-    """A version from outside, registered from a run; its number."""
-    draft = EntryDraft(name, f"runs:/{run_id}/model", run_id, tags={"flavour": "lightgbm"})
+def register_outside(world: World, name: str, run_id: str, stored_as: str = "") -> int:
+    """A version from outside, registered from a run's model of scikit-learn; its number.
+
+    Without `stored_as` the model is what the run logged under `model`, whatever it is.
+    """
+    path = "model"
+    if stored_as:
+        path = f"model-{stored_as}"
+        root = world.services.logged_runs.get(KIM, run_id).artifact_root.removeprefix("mlflow-artifacts:/")
+        for file, content in sklearn_model(stored_as).items():
+            put(world, f"{root}/{path}/{file}", content)
+    draft = EntryDraft(name, f"runs:/{run_id}/{path}", run_id, tags={"team": "rides"})
     return world.services.versions.register(KIM, draft).version
+
+
+def sklearn_model(stored_as: str) -> dict[str, bytes]:
+    """The files of a linear model as MLflow's scikit-learn flavor writes them."""
+    import pickle
+
+    import numpy as np
+    import skops.io
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit(np.arange(12.0).reshape(6, 2), np.arange(6.0))
+    data = skops.io.dumps(model) if stored_as == "skops" else pickle.dumps(model)
+    described = (
+        "flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n  sklearn:\n"
+        f"    pickled_model: model.bin\n    serialization_format: {stored_as}\n    sklearn_version: 1.9.0\n"
+        "run_id: 0\n"
+    )
+    return {"MLmodel": described.encode(), "model.bin": data}
 
 
 def put(world: World, path: str, content: bytes) -> None:

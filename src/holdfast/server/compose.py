@@ -166,6 +166,7 @@ class Services:
             registry=self.registry,
             versions=self.versions,
             aliases=self.aliases,
+            sources=self.sources,
             rollouts=self.rollouts,
             deployments=self.deployments,
             monitoring=self.monitoring,

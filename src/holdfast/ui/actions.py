@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from holdfast.base.context import Context
-from holdfast.base.errors import ConflictError, InvalidError
+from holdfast.base.errors import ConflictError, InvalidError, NotFoundError
 from holdfast.loop.records import (
     AbortRequest,
     Decision,
+    DeployRequest,
     PromoteRequest,
     ResumeRequest,
     RollbackRequest,
     TrainRequest,
 )
+from holdfast.registry.catalog.records import DeclineAliasRequest
 from holdfast.registry.records import ApproveRequest
 from holdfast.tracking.run_records import RunRequest
-from holdfast.ui import urls
+from holdfast.ui import alias_requests, urls
 from holdfast.ui.services import PageServices
 
 Parameters = Mapping[str, str]
@@ -63,6 +65,28 @@ def resume(services: PageServices, context: Context, path: Parameters, fields: P
     return _told(path, services.loop.resume(context, ResumeRequest(path["name"], fields.get("reason", ""))))
 
 
+def approve_request(services: PageServices, context: Context, path: Parameters, fields: Parameters) -> str:
+    """Deploys the version that an alias request is about; the alias is set once it is deployed."""
+    found = alias_requests.find(services, context, _number(path["number"]))
+    if found is None:
+        raise NotFoundError(f"there is no alias request {path['number']}", hint="see the list of requests")
+    if found.state != "open":
+        raise ConflictError(f"the alias request {found.number} is {found.state}")
+    reason = (
+        fields.get("reason", "") or f"{found.requested_by} asked for {found.alias} in request {found.number}"
+    )
+    trust = fields.get("trust") == "yes"
+    services.loop.deploy(context, DeployRequest(found.name, found.version, reason=reason, trust=trust))
+    return urls.with_query(urls.ALIAS_REQUESTS, decided=found.number)
+
+
+def decline_request(services: PageServices, context: Context, path: Parameters, fields: Parameters) -> str:
+    """Declines an alias request."""
+    number = _number(path["number"])
+    services.aliases.decline(context, DeclineAliasRequest(number, fields.get("reason", "")))
+    return urls.with_query(urls.ALIAS_REQUESTS, decided=number)
+
+
 def delete_run(services: PageServices, context: Context, path: Parameters, fields: Parameters) -> str:
     """Deletes a run, which can be restored."""
     services.runs.delete(context, RunRequest(path["run_id"]))
@@ -92,5 +116,5 @@ def _check_environment(services: PageServices, context: Context, path: Parameter
 
 def _number(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
-        raise InvalidError(f"{text!r} is not the number of a version", hint="use the form on the page")
+        raise InvalidError(f"{text!r} is not a number", hint="use the form on the page")
     return int(text)

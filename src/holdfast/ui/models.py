@@ -25,13 +25,16 @@ from holdfast.monitoring.records import (
     ListAlertsRequest,
     ListChecksRequest,
 )
+from holdfast.registry.catalog.records import AliasRequest
 from holdfast.registry.records import GetModelRequest, ListVersionsRequest, Model, ModelVersion
 from holdfast.ui import urls
+from holdfast.ui.alias_requests import open_requests
 from holdfast.ui.findings import drifted, findings_table, histograms
 from holdfast.ui.flash import flash_of
 from holdfast.ui.kit import Fact, Tile, badge
 from holdfast.ui.kit.format import number, percent, relative_time, time_tag
 from holdfast.ui.lineage import graph_of, picture
+from holdfast.ui.outside import Outside, outside_table, outside_versions
 from holdfast.ui.overview import ModelLine, line
 from holdfast.ui.page import PageRequest, View, head
 from holdfast.ui.quality import quality_chart, quality_sparkline, rate, rows_sparkline
@@ -59,6 +62,8 @@ class ModelData(msgspec.Struct, frozen=True):
     decisions: list[Decision]
     without_retraining: WithoutRetraining | None
     lineage: lineage.LineageGraph
+    outside: list[Outside]
+    requests: tuple[AliasRequest, ...]
 
 
 def show(services: PageServices, context: Context, request: PageRequest) -> View:
@@ -89,6 +94,8 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "comparison": _comparison(data.without_retraining),
         "why": _why_this_version(data, services.clock.now()),
         "versions": versions_table(data.versions, data.model, services.clock.now(), request),
+        "outside": outside_table(data.outside, services.clock.now()) if data.outside else None,
+        "requests": data.requests,
         "findings": findings_table(data.checks, request.query, request.path),
         "checks": _check_facts(data.checks, services.clock.now()),
         "histograms": _histograms(services, context, data),
@@ -129,6 +136,8 @@ def gather(services: PageServices, context: Context, name: str) -> ModelData:
         lineage=graph_of(
             services, context, urn.model_version(name, champion) if champion else urn.model(name)
         ),
+        outside=outside_versions(services, context, name) if model else [],
+        requests=open_requests(services, context, name) if model else (),
     )
 
 

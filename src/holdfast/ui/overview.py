@@ -13,8 +13,10 @@ from holdfast.base.jobs import Job
 from holdfast.loop.overview import ModelStatus, StatusRequest
 from holdfast.loop.records import Decision, ListDecisionsRequest, LoopSpec
 from holdfast.monitoring.records import Alert, ListAlertsRequest, ModelHealthRequest, QualityPoint
+from holdfast.registry.catalog.records import AliasRequest
 from holdfast.registry.records import ListModelsRequest
 from holdfast.ui import urls
+from holdfast.ui.alias_requests import open_requests
 from holdfast.ui.cells import prose
 from holdfast.ui.kit import Column, Fact, Row, Tile, badge, table
 from holdfast.ui.kit.format import MISSING, number, relative_time
@@ -52,6 +54,7 @@ class OverviewData(msgspec.Struct, frozen=True):
     decisions: list[Decision]
     alerts: list[Alert]
     jobs: list[Job]
+    requests: tuple[AliasRequest, ...]
 
 
 def show(services: PageServices, context: Context, request: PageRequest) -> View:
@@ -71,6 +74,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "events": headlines(data.decisions, data.alerts)[:_DECISIONS_SHOWN],
         "jobs": _jobs(data),
         "undeclared": data.undeclared,
+        "requests": data.requests,
     }
     return View("overview.html", page, data, parts)
 
@@ -89,6 +93,7 @@ def gather(services: PageServices, context: Context) -> OverviewData:
         decisions=services.loop.list_decisions(context, ListDecisionsRequest(limit=_DECISIONS_SHOWN)),
         alerts=services.monitoring.list_alerts(context, ListAlertsRequest(limit=_ALERTS_SHOWN)),
         jobs=services.jobs.open_jobs(context),
+        requests=open_requests(services, context),
     )
 
 

@@ -14,6 +14,7 @@ from holdfast.base.errors import NotFoundError
 from holdfast.ui import (
     actions,
     alerts,
+    alias_requests,
     datasets,
     decisions,
     deployments,
@@ -52,6 +53,7 @@ PAGES: tuple[tuple[str, Show], ...] = (
     ("/runs/{run_id}/curves", curve_pages.show),
     ("/runs/{run_id}/system", curve_pages.show_system),
     ("/runs/{run_id}/artifacts", artifacts.show),
+    (urls.ALIAS_REQUESTS, alias_requests.show),
     (urls.DATASETS, datasets.show_list),
     ("/datasets/{table}/versions/{version}", datasets.show),
 )
@@ -63,6 +65,8 @@ FORMS: tuple[tuple[str, Act], ...] = (
     ("/deployments/{environment}/{name}/promote", actions.promote),
     ("/deployments/{environment}/{name}/abort", actions.abort),
     ("/deployments/{environment}/{name}/resume", actions.resume),
+    ("/alias-requests/{number}/approve", actions.approve_request),
+    ("/alias-requests/{number}/decline", actions.decline_request),
     ("/runs/{run_id}/delete", actions.delete_run),
     ("/runs/{run_id}/restore", actions.restore_run),
 )

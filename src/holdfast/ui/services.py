@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.monitoring.service import MonitoringService
     from holdfast.registry.catalog.service.aliases import AliasCatalog
     from holdfast.registry.catalog.service.versions import VersionCatalog
+    from holdfast.registry.outside.source import SourceFiles
     from holdfast.registry.service import RegistryService
     from holdfast.rollout.service import RolloutService
     from holdfast.serving.service import DeploymentService
@@ -57,6 +58,7 @@ class PageServices:
     registry: RegistryService
     versions: VersionCatalog
     aliases: AliasCatalog
+    sources: SourceFiles
     rollouts: RolloutService
     deployments: DeploymentService
     monitoring: MonitoringService

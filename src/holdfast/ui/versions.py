@@ -8,9 +8,11 @@ from markupsafe import Markup
 from holdfast.base import lineage
 from holdfast.base.clock import Micros
 from holdfast.base.context import Context
+from holdfast.base.errors import HoldfastError
 from holdfast.loop.records import Decision, ListDecisionsRequest
+from holdfast.registry.catalog.records import Entry
 from holdfast.registry.records import GetModelRequest, GetVersionRequest, Model, ModelVersion
-from holdfast.ui import urls
+from holdfast.ui import outside, urls
 from holdfast.ui.cells import link
 from holdfast.ui.flash import Flash, flash_of
 from holdfast.ui.gates import gate_plots, gates_table
@@ -23,6 +25,7 @@ from holdfast.ui.timeline import events
 from holdfast.ui.words import by, metric_name, sentence, stopped, who
 
 _DECISIONS_READ = 300
+_NUMBER_CHARACTERS = 10
 
 
 class VersionData(msgspec.Struct, frozen=True):
@@ -37,6 +40,9 @@ class VersionData(msgspec.Struct, frozen=True):
 def show(services: PageServices, context: Context, request: PageRequest) -> View:
     """The page of one version; an alias such as `champion` in the address works too."""
     name = request.parameters["name"]
+    entry = _not_ready(services, context, name, request.parameters["version"])
+    if entry is not None:
+        return outside.show(services, context, request, entry)
     version = services.registry.get_version(context, GetVersionRequest(name, request.parameters["version"]))
     decisions = services.loop.list_decisions(context, ListDecisionsRequest(name, limit=_DECISIONS_READ))
     data = VersionData(
@@ -73,6 +79,19 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "failed": [gate.gate for gate in version.gates if gate.state == "failed"],
     }
     return View("version.html", page, data, parts)
+
+
+def _not_ready(services: PageServices, context: Context, name: str, wanted: str) -> Entry | None:
+    """A version from outside that no deployment has made ready yet; None for all else, and where there is none."""
+    try:
+        entry = (
+            services.versions.get(context, name, int(wanted))
+            if wanted.isdecimal() and len(wanted) < _NUMBER_CHARACTERS
+            else services.versions.by_alias(context, name, wanted)
+        )
+    except HoldfastError:
+        return None
+    return None if entry.ready else entry
 
 
 def _is_about(decision: Decision, version: ModelVersion) -> bool:

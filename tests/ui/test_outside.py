@@ -1,0 +1,131 @@
+"""Versions that outside clients registered, and their requests for champion: what to expect, approve, decline."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from holdfast.registry.catalog.records import ListAliasRequestsRequest
+from holdfast.registry.errors import GatedAliasError
+from tests.ui import logged
+from tests.ui.conftest import client_of
+from tests.ui.story import START_AT
+from tests.ui.world import World, build
+
+NAME = "demand-outside"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Three versions from outside: skops, cloudpickle, and a model of no flavor that can be served."""
+    made = build(tmp_path / "home", START_AT)
+    run_id = logged.log_many_metrics(made, 2)
+    made.models.create(logged.KIM, NAME, "", {})
+    for stored_as in ("skops", "cloudpickle", ""):
+        logged.register_outside(made, NAME, run_id, stored_as)
+    yield made
+    made.ledger.close()
+
+
+@pytest.fixture
+def client(world: World) -> TestClient:
+    return client_of(world)
+
+
+def ask(world: World, version: int) -> int:
+    """An MLflow client sets champion; the number of the request that is filed instead."""
+    with contextlib.suppress(GatedAliasError):
+        world.composed.aliases.set(logged.KIM, NAME, "champion", version)
+    requests = world.services.aliases.list_requests(logged.KIM, ListAliasRequestsRequest(NAME)).requests
+    return requests[0].number
+
+
+def state(world: World, number: int) -> str:
+    found = world.services.aliases.list_requests(logged.KIM, ListAliasRequestsRequest(state=None)).requests
+    return next(one.state for one in found if one.number == number)
+
+
+def test_the_model_page_says_what_each_version_takes(client: TestClient) -> None:
+    page = client.get(f"/models/{NAME}").text
+    assert f"holdfast deploy {NAME} --version 1</code>" in page
+    assert f"holdfast deploy {NAME} --version 2 --trust</code>" in page
+    assert "--version 3" not in page
+    assert "cannot be served here" in page
+    assert "sklearn (cloudpickle)" in page
+    outside = client.get(f"/models/{NAME}.json").json()["outside"]
+    verdicts = {item["entry"]["version"]: item["outlook"]["verdict"] for item in outside}
+    assert verdicts == {1: "deployable", 2: "needs trust", 3: "not servable"}
+
+
+def test_a_version_that_nobody_deployed_has_a_page(client: TestClient) -> None:
+    page = client.get(f"/models/{NAME}/versions/2")
+    assert page.status_code == 200
+    for expected in (
+        "not deployed yet",
+        "runs whatever code its writer put in it",
+        "--trust",
+        "runs:/",
+        "team",
+    ):
+        assert expected in page.text
+    assert "cannot be deployed" in client.get(f"/models/{NAME}/versions/3").text
+    assert client.get(f"/models/{NAME}/versions/99").status_code == 404
+    assert (
+        client.get(f"/models/{NAME}/versions/2.json").json()["outside"]["outlook"]["stored_as"]
+        == "cloudpickle"
+    )
+
+
+def test_a_request_waits_where_people_look(client: TestClient, world: World) -> None:
+    assert "No requests" in client.get("/alias-requests").text
+    number = ask(world, 1)
+    for path in ("/", f"/models/{NAME}", f"/models/{NAME}/versions/1"):
+        page = client.get(path).text
+        assert f'href="/alias-requests#request-{number}"' in page, path
+        assert "kim wants champion of demand-outside on version 1" in page
+    assert "An alias request waits" not in client.get(f"/models/{NAME}/versions/2").text
+
+
+def test_approving_deploys_and_grants(client: TestClient, world: World) -> None:
+    number = ask(world, 1)
+    assert f'action="/alias-requests/{number}/approve"' in client.get("/alias-requests").text
+    answer = client.post(f"/alias-requests/{number}/approve")
+    assert answer.status_code == 303, answer.text
+    page = client.get(answer.headers["location"]).text
+    assert f"Request {number} is granted" in page
+    assert state(world, number) == "granted"
+    assert world.services.registry.version(logged.KIM, NAME, 1).stage == "live"
+    assert client.post(f"/alias-requests/{number}/approve").status_code == 409
+    assert client.get(f"/models/{NAME}/versions/1").status_code == 200
+
+
+def test_a_pickle_is_not_deployed_without_a_word_of_trust(client: TestClient, world: World) -> None:
+    number = ask(world, 2)
+    page = client.get("/alias-requests").text
+    assert "Trust it and deploy version 2" in page
+    refused = client.post(f"/alias-requests/{number}/approve", data={})
+    assert 400 <= refused.status_code < 500
+    assert "add --trust" in refused.text
+    assert state(world, number) == "open"
+
+
+def test_what_cannot_be_served_can_only_be_declined(client: TestClient, world: World) -> None:
+    number = ask(world, 3)
+    assert f"/alias-requests/{number}/approve" not in client.get("/alias-requests").text
+    answer = client.post(f"/alias-requests/{number}/decline", data={"reason": "log it as <b>skops</b>"})
+    page = client.get(answer.headers["location"]).text
+    assert f"Request {number} is declined" in page
+    assert "log it as &lt;b&gt;skops&lt;/b&gt;" in page
+    assert state(world, number) == "declined"
+    assert client.post(f"/alias-requests/{number}/decline").status_code == 409
+
+
+def test_requests_that_are_not_there(client: TestClient) -> None:
+    for path in ("/alias-requests/77/approve", "/alias-requests/77/decline"):
+        assert client.post(path).status_code == 404
+    assert client.post("/alias-requests/x/approve").status_code == 400
+    assert "banner-good" not in client.get("/alias-requests?decided=77").text
