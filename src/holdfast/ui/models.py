@@ -96,6 +96,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "versions": versions_table(data.versions, data.model, services.clock.now(), request),
         "outside": outside_table(data.outside, services.clock.now()) if data.outside else None,
         "requests": data.requests,
+        "has_versions": bool(data.versions),
         "findings": findings_table(data.checks, request.query, request.path),
         "checks": _check_facts(data.checks, services.clock.now()),
         "histograms": _histograms(services, context, data),

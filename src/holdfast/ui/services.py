@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         RunService,
         TrackingService,
     )
+    from holdfast.ui.experiment_counts import ExperimentCounts
 
 
 class Counterfactual(Protocol):
@@ -65,6 +67,13 @@ class PageServices:
     loop: LoopService
     ledger: Ledger
     counterfactual: Counterfactual | None = None
+
+    @cached_property
+    def experiments(self) -> ExperimentCounts:
+        """Experiments with how many runs they have, for the lists that name them."""
+        from holdfast.ui.experiment_counts import ExperimentCounts
+
+        return ExperimentCounts(self.runs.experiments)
 
     @property
     def overview(self) -> OverviewService:

@@ -126,7 +126,7 @@ def test_columns_tell_runs_apart_by_default(home: Logged) -> None:
     assert set(data["columns"]) >= {
         "metrics.loss",
         "metrics.val_loss",
-        "params.optimizer",
+        "params.depth",
         "params.learning_rate",
     }
     assert "params.epochs" not in data["columns"], "what is the same everywhere tells nothing"

@@ -17,8 +17,8 @@ Kind = Literal["metrics", "params", "tags"]
 KINDS: tuple[Kind, ...] = ("metrics", "params", "tags")
 TITLES = {"metrics": "Metrics", "params": "Parameters", "tags": "Tags"}
 COLUMNS_MOST = 40
-_DEFAULT_METRICS = 4
-_DEFAULT_PARAMETERS = 4
+_DEFAULT_METRICS = 3
+_DEFAULT_PARAMETERS = 3
 _OFFERED_MOST = 60
 
 

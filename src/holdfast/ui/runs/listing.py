@@ -13,7 +13,7 @@ from holdfast.base.clock import Micros
 from holdfast.base.context import Context
 from holdfast.base.errors import HoldfastError, InvalidError
 from holdfast.tracking.records import View as RunView
-from holdfast.tracking.run_records import ExperimentSummary, ListExperiments, RunSearch, RunsFound, RunSummary
+from holdfast.tracking.run_records import ExperimentSummary, RunSearch, RunsFound, RunSummary
 from holdfast.ui import urls
 from holdfast.ui.cells import clipped
 from holdfast.ui.kit import Column, Paging, Row, Selecting, Sorting, badge, render_table
@@ -83,7 +83,7 @@ def asked_of(request: PageRequest) -> Asked:
 def show(services: PageServices, context: Context, request: PageRequest) -> View:
     """Runs that fulfil the filter; a filter that cannot be read is said at its box, with status 400."""
     asked = asked_of(request)
-    experiments = services.runs.experiments(context, ListExperiments("all")).experiments
+    experiments = services.experiments(context)
     error: HoldfastError | None = None
     found = RunsFound(())
     try:
