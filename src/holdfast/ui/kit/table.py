@@ -79,6 +79,7 @@ class _Frame(msgspec.Struct, frozen=True):
     chosen: Mapping[str, str]
     sorting: Mapping[str, Sorting] = {}
     selecting: Selecting | None = None
+    pinned: bool = False
 
     def headings(self) -> list[_Heading]:
         return [self._heading(column) for column in self.columns]
@@ -171,11 +172,13 @@ def render_table(
     empty: Markup = NO_ROWS,
     sorting: Mapping[str, Sorting] | None = None,
     selecting: Selecting | None = None,
+    pinned: bool = False,
 ) -> Markup:
     """Render rows that are already sorted, filtered and cut; nothing is done to them here.
 
     Headings link to `sort=` and the form sends `q=` and the choices; the caller's store must obey them, so
-    columns it cannot sort by say `sortable=False`. `sorting` gives columns, by key, links of their own.
+    columns it cannot sort by say `sortable=False`. `sorting` gives columns, by key, links of their own. `pinned`
+    keeps the first column in sight while the others scroll.
     """
     query = query or {}
     frame = _Frame(
@@ -183,5 +186,6 @@ def render_table(
         caption=caption, empty=empty, text=query.get(parameter(name, "q"), ""),
         sort=valid_sort(columns, query.get(parameter(name, "sort"), ""), default_sort),
         chosen=chosen_options(choices, query, name), sorting=sorting or {}, selecting=selecting,
+        pinned=pinned,
     )  # fmt: skip
     return frame.render(rows, paging or Paging())

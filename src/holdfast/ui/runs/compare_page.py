@@ -29,6 +29,7 @@ _POINTS_ALTOGETHER = 40_000
 _FEWEST_POINTS = 40
 _SCATTER_FROM = 4
 _CURVES_SHOWN = 12
+_LEGEND_CHARACTERS = 30
 _DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", None: "better is not known"}
 
 _DIFFERS = Markup('<span aria-hidden="true">≠ </span><span class="visually-hidden">differs: </span>')
@@ -148,7 +149,7 @@ def _runs_table(request: PageRequest, heads: Sequence[Head], now: Micros, *, sim
                     charts.line_swatch(item.look), link(item.name, urls.run(item.run.run_id))
                 ),
                 "status": item.run.status,
-                "experiment": link(item.run.experiment, urls.runs_of(item.run.experiment)),
+                "experiment": link(clipped(item.run.experiment), urls.runs_of(item.run.experiment)),
                 "started": item.run.started_at,
                 "took": (now if item.run.ended_at is None else item.run.ended_at) - item.run.started_at,
                 "order": _order(request, heads, item),
@@ -184,11 +185,15 @@ def _table(
         *more,
         *(Column(item.run.run_id, _titled(item), sortable=False, hint=item.name) for item in heads),
     )
-    return render_table(columns, rows, caption=caption)
+    return render_table(columns, rows, caption=caption, pinned=True)
 
 
 def _named(item: Head) -> Markup:
-    return link(item.name, urls.run(item.run.run_id))
+    return link(clipped(item.name), urls.run(item.run.run_id))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LEGEND_CHARACTERS else f"{name[: _LEGEND_CHARACTERS - 1]}…"
 
 
 def _titled(item: Head) -> Markup:
@@ -274,7 +279,7 @@ def _curves(request: PageRequest, found: Comparison, heads: Sequence[Head]) -> l
     return [
         large_chart(
             [
-                Line(item.name, curve, item.run.started_at, item.look)
+                Line(_short(item.name), curve, item.run.started_at, item.look)
                 for curve in found.curves
                 if curve.key == key
                 for item in (by_run[curve.run_id],)

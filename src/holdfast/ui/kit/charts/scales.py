@@ -1,6 +1,7 @@
 """Axes: round ticks for values, calendar ticks for times, and the mapping to the plot."""
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +21,7 @@ _STEPS_US = (
 _STEPS_MONTHS = (1, 3, 6, 12, 24, 60, 120, 240, 600, 1200)
 _MONTH_US = 30.44 * _DAY_US
 _LEAST_RELATIVE_RANGE = 0.02
+_FILLING_ZEROS = re.compile(r"\.?0+×")
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -97,8 +99,13 @@ def log_axis(values: list[float], count: int = 5) -> tuple[Scale, list[Tick]]:
     powers = range(low, high + 1, every)
     marks = [factor * 10.0**power for power in powers for factor in factors]
     top = 10.0 ** max(high, powers[-1])
-    ticks = [Tick(mark, plain_number(mark, 3)) for mark in marks if mark <= top * 1.000001]
+    ticks = [Tick(mark, _compact(mark)) for mark in marks if mark <= top * 1.000001]
     return LogScale(10.0**low, top), ticks
+
+
+def _compact(value: float) -> str:
+    """A number as short as a tick needs it: `5×10⁻⁵`, where a table would fill up with zeros."""
+    return _FILLING_ZEROS.sub("×", plain_number(value, 3))
 
 
 def axis_label(value: float, step: float) -> str:
@@ -108,7 +115,7 @@ def axis_label(value: float, step: float) -> str:
     if abs(value) >= 10_000:
         return si(value, digits=max(3, math.ceil(math.log10(abs(value) / step)) + 1))
     if step < 1e-4:
-        return plain_number(value, 3)
+        return _compact(value)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     decimals += 0 if math.isclose(step * 10**decimals, round(step * 10**decimals)) else 1
     return f"{value:,.{decimals}f}".replace("-", "−")
