@@ -57,7 +57,9 @@ def build_app(services: Services, pages: PageServices, on_request: Callable[[], 
         services.sources,
         services.logging.models,
     )
-    door = MlflowDoor(mlflow_routes(services.logging, services.sources, registry), otherwise=app)
+    door = MlflowDoor(
+        mlflow_routes(services.logging, services.sources, services.model_folders, registry), otherwise=app
+    )
     return Guard(_Noticed(door, on_request))
 
 

@@ -69,6 +69,7 @@ from holdfast.training.service import TrainingService
 from holdfast.ui.services import PageServices
 from holdfast.wire.mlflow import webhooks as mlflow_webhooks
 from holdfast.wire.mlflow.endpoints import TrackingDoors
+from holdfast.wire.mlflow.model_folders import ModelFolders
 
 MIGRATIONS: tuple[Migration, ...] = (
     *events.MIGRATIONS,
@@ -130,6 +131,7 @@ class Services:
     models: ModelCatalog
     versions: VersionCatalog
     sources: SourceFiles
+    model_folders: ModelFolders
     aliases: AliasCatalog
     imports: ImportService
     model_imports: ModelImports
@@ -251,6 +253,7 @@ def compose(
         models=ModelCatalog(changes),
         versions=versions,
         sources=sources,
+        model_folders=ModelFolders(registry.version, blobs),
         aliases=aliases,
         imports=ImportService(ledger, clock, logging.experiments, logging.artifacts),
         model_imports=ModelImports(changes, aliases, tree),

@@ -104,8 +104,14 @@ class SourceFiles:
         return msgspec.structs.replace(draft, run_id=run_id, logged_model=draft.logged_model or rest)
 
     def folder_of(self, context: Context, name: str, version: int) -> str:
-        """Where the files of a version lie, by name and number."""
-        return self.folder(context, self._versions.get(context, name, version))
+        """Where the files of a version lie, by name and number; empty where holdfast trained it.
+
+        Raises:
+            NotFoundError: there is no such version.
+            UnservableModelError: its files are not in this server's artifact store.
+        """
+        entry = self._versions.get(context, name, version)
+        return self.folder(context, entry) if entry.source else ""
 
     def _next(self, context: Context, entry: Entry, location: str) -> str:
         scheme, _, rest = location.partition(":")

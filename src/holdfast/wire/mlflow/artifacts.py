@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from holdfast.base.context import Context
 from holdfast.base.errors import HoldfastError, InvalidError, NotFoundError, UnavailableError
 from holdfast.registry.outside.source import SourceFiles
 from holdfast.tracking.policy import check_artifact_path
@@ -22,6 +24,7 @@ from holdfast.tracking.service import ArtifactService, LoggedModelService, RunSe
 from holdfast.wire.mlflow.app import Disconnected, respond
 from holdfast.wire.mlflow.envelope import NotImplementedYetError
 from holdfast.wire.mlflow.messages import Int64
+from holdfast.wire.mlflow.model_folders import ModelFolders, folder_of, is_reserved
 from holdfast.wire.mlflow.routing import Call, Route, Streamer
 
 _CHUNK_BYTES = 1 << 20
@@ -80,8 +83,10 @@ class Artifacts:
         runs: RunService,
         models: LoggedModelService,
         sources: SourceFiles,
+        folders: ModelFolders,
     ) -> None:
         self._sources = sources
+        self._folders = folders
         self._artifacts = artifacts
         self._runs = runs
         self._models = models
@@ -124,9 +129,7 @@ class Artifacts:
     def list_proxied(self, call: Call) -> Any:
         path = call.read(ListProxied).path
         # Clients of this endpoint expect names, not paths.
-        found = [
-            _file(item, item.path.rpartition("/")[2]) for item in self._artifacts.children(call.context, path)
-        ]
+        found = [_file(item, item.path.rpartition("/")[2]) for item in self._children(call.context, path)]
         return {"files": found} if found else {}
 
     def delete(self, call: Call) -> None:
@@ -148,7 +151,7 @@ class Artifacts:
         name, version = call.query("name") or "", call.query("version") or ""
         if not version.isdecimal():
             raise InvalidError("Missing or invalid value for required parameter 'version'", field="version")
-        folder = await asyncio.to_thread(self._sources.folder_of, call.context, name, int(version))
+        folder = await asyncio.to_thread(self._folder_of, call.context, name, int(version))
         await self.send(call, f"{folder}/{path}", scope, send)
 
     async def download(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,7 +163,11 @@ class Artifacts:
         Raises:
             NotFoundError: there is no such file.
         """
-        found, file = await asyncio.to_thread(self._artifacts.open, call.context, path)
+        made = await asyncio.to_thread(self._folders.open, call.context, path)
+        if made is not None and isinstance(made[1], bytes):
+            await _send_bytes(made[1], scope, send)
+            return
+        found, file = await asyncio.to_thread(self._opened, call.context, path, made)
         name = found.path.rpartition("/")[2]
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         headers = [
@@ -181,7 +188,23 @@ class Artifacts:
         if found.size_bytes == 0:
             await send({"type": "http.response.body", "body": b""})
 
+    def _opened(
+        self, context: Context, path: str, made: tuple[str, bytes | Path] | None
+    ) -> tuple[StoredArtifact, Path]:
+        if made is None:
+            return self._artifacts.open(context, path)
+        assert isinstance(made[1], Path)
+        return StoredArtifact(path, False, made[1].stat().st_size), made[1]
+
+    def _children(self, context: Context, path: str) -> list[StoredArtifact]:
+        made = self._folders.children(context, path)
+        return self._artifacts.children(context, path) if made is None else made
+
+    def _folder_of(self, context: Context, name: str, version: int) -> str:
+        return self._sources.folder_of(context, name, version) or folder_of(name, version)
+
     async def upload(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        _refuse_reserved(call.path["path"])
         path = await asyncio.to_thread(self._artifacts.check_free, call.context, call.path["path"])
         with self._artifacts.receive() as incoming:
             await _take(scope, receive, incoming.write)
@@ -191,6 +214,7 @@ class Artifacts:
     def create_upload(self, call: Call) -> Any:
         asked = call.read(CreateUpload)
         path = _uploaded(asked.folder, asked.path)
+        _refuse_reserved(path)
         upload_id = self._artifacts.begin_upload(call.context, path, asked.num_parts)
         at = f"{call.base_url}/api/2.0{_PROXY}/mpu/parts/{upload_id}"
         return {
@@ -238,6 +262,24 @@ class Artifacts:
         if found:
             answer["files"] = [_file(item, item.path[len(stored) + 1 :]) for item in found]
         return answer
+
+
+async def _send_bytes(content: bytes, scope: Scope, send: Send) -> None:
+    headers = [
+        (b"content-type", b"application/octet-stream"),
+        (b"content-length", str(len(content)).encode()),
+        (b"content-disposition", b"attachment"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+
+
+def _refuse_reserved(path: str) -> None:
+    if is_reserved(check_artifact_path(path)):
+        raise InvalidError(
+            f"Invalid path {path[:200]!r}: the folders of versions that holdfast trained are made by it"
+        )
 
 
 def stored_root(uri: str) -> str:

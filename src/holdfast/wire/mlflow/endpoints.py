@@ -18,6 +18,7 @@ from holdfast.wire.mlflow.artifacts import Artifacts
 from holdfast.wire.mlflow.experiments import Experiments
 from holdfast.wire.mlflow.logged_models import LoggedModels
 from holdfast.wire.mlflow.metrics import Metrics
+from holdfast.wire.mlflow.model_folders import ModelFolders
 from holdfast.wire.mlflow.routing import Route
 from holdfast.wire.mlflow.runs import Runs
 
@@ -33,14 +34,16 @@ class TrackingDoors:
     artifacts: ArtifactService
 
 
-def mlflow_routes(tracking: TrackingDoors, sources: SourceFiles, registry: Iterable[Route]) -> list[Route]:
+def mlflow_routes(
+    tracking: TrackingDoors, sources: SourceFiles, folders: ModelFolders, registry: Iterable[Route]
+) -> list[Route]:
     """The routes of every noun; those of the registry come ready."""
     return [
         *server_info.routes(),
         *Experiments(tracking.experiments, tracking.runs).routes(),
         *Runs(tracking.runs).routes(),
         *Metrics(tracking.metrics).routes(),
-        *Artifacts(tracking.artifacts, tracking.runs, tracking.models, sources).routes(),
+        *Artifacts(tracking.artifacts, tracking.runs, tracking.models, sources, folders).routes(),
         *LoggedModels(tracking.models).routes(),
         *registry,
     ]

@@ -13,6 +13,7 @@ from holdfast.registry.catalog.records import Entry, EntryDraft
 from holdfast.registry.catalog.service.versions import VersionCatalog
 from holdfast.registry.outside.source import SourceFiles
 from holdfast.tracking.service import LoggedModelService
+from holdfast.wire.mlflow.model_folders import folder_of
 from holdfast.wire.mlflow.registry_messages import (
     CreateVersion,
     DescribedVersion,
@@ -119,10 +120,7 @@ class ModelVersions:
         asked = call.read(Numbered)
         found = self._versions.get(call.context, asked.name, version_number(asked.version))
         if not found.source:
-            raise InvalidError(
-                f"{found.urn} was trained by holdfast and has no MLflow model folder to download",
-                hint=f"ask it for predictions with `POST /v1/predict/{found.name}` of `holdfast serve`",
-            )
+            return {"artifact_uri": f"mlflow-artifacts:/{folder_of(found.name, found.version)}"}
         return {"artifact_uri": found.source}
 
     def _set_tag(self, call: Call) -> Any:
