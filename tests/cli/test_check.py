@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from holdfast.base.home import Home
+from tests.cli.test_commands import end
 from tests.server.conftest import holdfast
 
 GOOD = "at,price,city,mail\n" + "".join(
@@ -24,10 +26,11 @@ def inferred(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, inferred: str) -> Path:
+def folder(tmp_path: Path, inferred: str) -> Iterator[Path]:
     (tmp_path / "sales.csv").write_text(GOOD)
     (tmp_path / "sales.yaml").write_text(inferred)
-    return tmp_path
+    yield tmp_path
+    end(Home(tmp_path / "home"))
 
 
 def run(folder: Path, *arguments: str):
@@ -142,3 +145,24 @@ def test_a_mistake_is_one_sentence(folder: Path, arguments: tuple[str, ...], mes
     assert done.stderr.startswith("holdfast: ")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_is_trained_only_on_rows_that_keep_the_tables_contract(folder: Path) -> None:
+    (folder / "shop.py").write_text(
+        "import holdfast as hf\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        'sales = hf.Table("sales", source="sales.csv", time="at", label="price", contract="sales.yaml")\n'
+        '@hf.model("shop", table=sales, task="regression")\n'
+        "def train(data, params):\n"
+        "    return LinearRegression().fit(data.X, data.y)\n"
+    )
+    closed = (folder / "sales.yaml").read_text().replace("categories: [a, b]", "categories: [a], hard: true")
+    (folder / "sales.yaml").write_text(closed)
+    done = run(folder, "train", "shop.py")
+    assert done.returncode == 1
+    assert "city: 'b' is an unknown category; sales@1 expects string, one of 'a'" in done.stderr
+    (folder / "sales.yaml").write_text(closed.replace("contract: sales", "contract: rides"))
+    done = run(folder, "train", "shop.py")
+    assert "sales.yaml is the contract of 'rides', not of the table 'sales'" in done.stderr
+    (folder / "sales.yaml").unlink()
+    assert "cannot be read (No such file or directory)" in run(folder, "train", "shop.py").stderr

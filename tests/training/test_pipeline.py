@@ -216,3 +216,42 @@ def test_too_few_rows_and_wrong_labels_are_refused(tmp_path: Path) -> None:
     frame.with_columns(sold=pl.lit(1.0)).write_csv(tmp_path / "sales.csv")
     with pytest.raises(HoldfastError, match="the label 'sold' is 1 in every row to train on"):
         run_pipeline(make_task(tmp_path, binary))
+
+
+def declared(task: TrainingTask, **changes: Any) -> TrainingTask:
+    """The same training of a table whose contract people keep: as inferred, with changes of some fields."""
+    fields = {field.name: field for field in run_pipeline(task).dataset.fields}
+    for name, changed in changes.items():
+        fields[name] = msgspec.structs.replace(fields[name], **changed)
+    table = msgspec.structs.replace(task.spec.table, contract=Contract("sales", 1, tuple(fields.values())))
+    return msgspec.structs.replace(task, spec=msgspec.structs.replace(task.spec, table=table))
+
+
+def test_a_contract_that_people_keep_is_the_versions_own(task: TrainingTask) -> None:
+    kept = declared(task, weather={"hard": True, "description": "seen from the window"})
+    outcome = run_pipeline(kept)
+    weather = next(field for field in outcome.contract.fields if field.name == "weather")
+    assert (weather.hard, weather.categories, weather.description) == (
+        True,
+        ("clear", "rain"),
+        "seen from the window",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weather": {"hard": True, "categories": ("rain",)}}, "weather: 'clear' is an unknown category"),
+        (
+            {"weather": {"type": "integer", "categories": None}},
+            "weather is string in the table and integer in",
+        ),
+        ({"weather": {"name": "sky"}}, "the column 'weather' is not in the contract of sales; add it there"),
+    ],
+)
+def test_rows_that_break_a_kept_contract_are_not_trained_on(
+    task: TrainingTask, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(HoldfastError) as caught:
+        run_pipeline(declared(task, **changes))
+    assert message in str(caught.value)

@@ -39,11 +39,11 @@ def read_file(path: str) -> DeclaredFile:
 
 
 def _absolute(spec: LoopSpec, folder: Path) -> LoopSpec:
-    """The sources as absolute paths, because the server works in another folder."""
+    """The sources as absolute paths, because the server works in another folder; the contract as it stands."""
     model = spec.model
     moved = msgspec.structs.replace(
         model,
-        table=absolute_source(model.table, folder),
+        table=_with_contract(absolute_source(model.table, folder), folder),
         feature_tables=tuple(absolute_source(table, folder) for table in model.feature_tables),
     )
     return msgspec.structs.replace(spec, model=moved)
@@ -65,3 +65,17 @@ def absolute_source(table: TableSpec, folder: Path) -> TableSpec:
             hint="correct the source in hf.Table, or put the file there",
         )
     return msgspec.structs.replace(table, source=str(source))
+
+
+def _with_contract(table: TableSpec, folder: Path) -> TableSpec:
+    if table.contract_file is None:
+        return table
+    from holdfast.data.contract_file import read_contract_file
+
+    contract = read_contract_file(folder / Path(table.contract_file).expanduser())
+    if contract.table != table.name:
+        raise InvalidError(
+            f"{table.contract_file} is the contract of {contract.table!r}, not of the table {table.name!r}",
+            hint="correct the file's `contract:`, or name another file in hf.Table",
+        )
+    return msgspec.structs.replace(table, contract=contract)

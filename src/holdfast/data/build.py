@@ -16,7 +16,7 @@ import polars as pl
 from holdfast.base.blobs import Blobs, digest_of
 from holdfast.base.clock import Micros
 from holdfast.base.encoding import to_msgpack
-from holdfast.data.contract import RESERVED, conform_frame, field_type, infer_fields
+from holdfast.data.contract import RESERVED, conform_frame, declared_fields, field_type, infer_fields
 from holdfast.data.errors import SourceError, TableError, missing_column
 from holdfast.data.policy import show
 from holdfast.data.profiling import watched
@@ -84,6 +84,8 @@ def build_dataset(
         )
     whole = read_parts(writer.parts, blobs).collect()
     fields = infer_fields(whole.drop(RESERVED), spec)
+    if spec.contract is not None:
+        fields = declared_fields(fields, spec.contract)
     fingerprint, format_ = writer.fingerprint()
     return DatasetDraft(
         table=spec.name,

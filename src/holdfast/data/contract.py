@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import polars as pl
 
 from holdfast.data.errors import TableError
 from holdfast.data.format_columns import infer_format
 from holdfast.data.formats import TIME_FORMAT
 from holdfast.data.policy import noun, show
-from holdfast.data.records import FieldContract, FieldRole, FieldType, TableSpec
+from holdfast.data.records import Contract, FieldContract, FieldRole, FieldType, TableSpec
 from holdfast.data.source import AVAILABLE_AT, ROW_ID, TIME, parse_iso
 from holdfast.data.values import POLARS_TYPES, values_of
 
@@ -55,6 +56,42 @@ def field_type(name: str, type_: pl.DataType) -> FieldType:
         f"column {name!r} is of type {type_}, which a table cannot hold",
         hint=f"list it in the table's drop=[…], or convert it ({', '.join(POLARS_TYPES)})",
     )
+
+
+def declared_fields(inferred: Sequence[FieldContract], declared: Contract) -> tuple[FieldContract, ...]:
+    """The fields of a table whose contract people keep: theirs, in the order of the columns.
+
+    What a column is to the table (time, key, label) is said by the table; the contract says what its values are.
+
+    Raises:
+        TableError: a column is missing in the contract, or a required field in the table, or its type is another.
+    """
+    known = {field.name: field for field in declared.fields}
+    for field in inferred:
+        if field.name not in known:
+            raise TableError(
+                f"the column {field.name!r} is not in the contract of {declared.table}",
+                hint="add it there (`holdfast contract infer` shows how), or list it in the table's drop=[…]",
+            )
+    present = {field.name for field in inferred}
+    for field in declared.fields:
+        if field.required and field.name not in present:
+            raise TableError(
+                f"the contract of {declared.table} requires {field.name!r}, which the table does not have",
+                hint=f"its columns are: {', '.join(present) or 'none'}",
+            )
+    return tuple(_declared(field, known[field.name], declared) for field in inferred)
+
+
+def _declared(inferred: FieldContract, field: FieldContract, contract: Contract) -> FieldContract:
+    if field.type != inferred.type and not (
+        inferred.role == "label" and field.type in ("integer", "boolean")
+    ):
+        raise TableError(
+            f"{field.name} is {inferred.type} in the table and {field.type} in the contract of {contract.table}",
+            hint="correct one of them",
+        )
+    return msgspec.structs.replace(field, role=inferred.role, type=inferred.type)
 
 
 def conform_frame(frame: pl.DataFrame, fields: Sequence[FieldContract]) -> pl.DataFrame:

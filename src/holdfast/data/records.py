@@ -29,6 +29,8 @@ ViolationKind = Literal[
 class TableSpec(msgspec.Struct, frozen=True):
     """What a user declares of a table.
 
+    `contract_file` is where people keep its contract; `contract` is what stood there when the file was read.
+
     `time` is a column name, or the readable form of the expression that the bundle's code evaluates
     (`time_is_expression`). Without `key` the table is one series. `source` is a path; None where the table is
     fed only by what serving logs. `available` and `created`, where declared, say when a row became known and
@@ -46,6 +48,8 @@ class TableSpec(msgspec.Struct, frozen=True):
     drop: tuple[str, ...] = ()
     available: str = ""
     created: str = ""
+    contract_file: str | None = None
+    contract: Contract | None = None
 
 
 class FieldContract(msgspec.Struct, frozen=True, omit_defaults=True):

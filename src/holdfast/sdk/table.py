@@ -35,6 +35,8 @@ class Table:
             its time. Feature functions see it as `available_at`.
         created: the same for when it was written, which decides between rows of one time: `created_at`.
         drop: columns that must not reach the model, such as parts of the label.
+        contract: a YAML file with the contract of its rows, as `holdfast contract infer` writes it, relative to the
+            declaring file. Without one the contract is inferred from the rows.
 
     Raises:
         DeclarationError: at once, where the declaration is written.
@@ -57,6 +59,7 @@ class Table:
         drop: str | Sequence[str] | None = None,
         available: str | pl.Expr | None = None,
         created: str | pl.Expr | None = None,
+        contract: str | Path | None = None,
     ) -> None:
         text, is_expression, roots = _describe_time(time)
         self.time = time
@@ -74,6 +77,7 @@ class Table:
             drop=checks.names(drop, "drop"),
             available=_describe_time(available, "available")[0] if available is not None else "",
             created=_describe_time(created, "created")[0] if created is not None else "",
+            contract_file=str(contract) if contract is not None else None,
         )
         self.__holdfast_table__ = self.spec
         self._refuse_overlaps()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -180,15 +181,23 @@ def pull(
         task.spec.table, code.table.time, blobs, task.as_of_at, task.source, task.base, feed
     )
     rows = read_parts(draft.parts, blobs).collect().sort(TIME, maintain_order=True)
-    return draft, rows, _validate(task, rows)
+    return draft, rows, _validate(task, draft, rows)
 
 
-def _validate(task: TrainingTask, rows: pl.DataFrame) -> tuple[str, ...]:
-    if task.base is None:
+def _validate(task: TrainingTask, draft: DatasetDraft, rows: pl.DataFrame) -> tuple[str, ...]:
+    """The rows that are new since the base version (without one, all) against the contract: the one that people
+    keep, or else the base version's."""
+    declared = task.spec.table.contract
+    if declared is not None:
+        contract = msgspec.structs.replace(declared, fields=draft.fields)
+    elif task.base is not None:
+        contract = task.base.contract
+    else:
         return ()
-    contract = task.base.contract
-    fresh = rows.filter(pl.col(AVAILABLE_AT).dt.epoch("us") > task.base.as_of_at)
-    violations = check_frame(fresh.select(field.name for field in contract.fields), contract)
+    known_at = pl.col(AVAILABLE_AT).dt.epoch("us")
+    fresh = rows if task.base is None else rows.filter(known_at > task.base.as_of_at)
+    fields = [field.name for field in contract.fields]
+    violations = check_frame(fresh.select(fields), contract, now_at=task.as_of_at)
     errors = [violation.message for violation in violations if violation.severity == "error"]
     if errors:
         raise TrainingDataError(
