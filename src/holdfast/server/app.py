@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from holdfast.api.openapi import openapi
 from holdfast.api.routes import error_response, routes
+from holdfast.api.uploads import upload_routes
 from holdfast.base.errors import NotFoundError
 from holdfast.base.version import VERSION
 from holdfast.server.compose import Services
@@ -45,6 +46,7 @@ def build_app(services: Services, pages: PageServices, on_request: Callable[[], 
             Route("/health", health),
             Route("/api/v1/openapi.json", description),
             *routes(services.doors()),
+            *upload_routes(services.run_log),
             *page_routes(pages),
         ],
         exception_handlers={404: not_found, 405: not_found},

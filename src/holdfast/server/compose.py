@@ -60,6 +60,7 @@ from holdfast.tracking.service import (
     LoggedModelService,
     MetricService,
     RunCatalog,
+    RunLogService,
     RunService,
     TrackingService,
 )
@@ -93,6 +94,7 @@ SERVICE_TYPES: tuple[type, ...] = (
     ClockService,
     TrackingService,
     RunCatalog,
+    RunLogService,
     DataService,
     RetentionService,
     FeatureService,
@@ -123,6 +125,7 @@ class Services:
     clock: ClockService
     tracking: TrackingService
     runs: RunCatalog
+    run_log: RunLogService
     logging: TrackingDoors
     data: DataService
     retention: RetentionService
@@ -245,6 +248,7 @@ def compose(
         clock=ClockService(ledger, clock, settle),
         tracking=tracking,
         runs=RunCatalog(ledger, logging.runs, logging.metrics),
+        run_log=RunLogService(ledger, blobs, logging.experiments, logging.runs, tracking, logging.artifacts),
         logging=logging,
         data=data,
         retention=RetentionService(ledger, clock, data),

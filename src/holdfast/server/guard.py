@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from holdfast.api.routes import error_response
+from holdfast.api.uploads import is_artifact_upload
 from holdfast.base.errors import ForbiddenError, HoldfastError, InvalidError
 from holdfast.wire.mlflow.app import is_mlflow, is_upload, respond
 from holdfast.wire.mlflow.envelope import error_answer
@@ -78,6 +79,7 @@ def _refusal(method: str, headers: dict[bytes, str], path: str) -> HoldfastError
     if method not in _SAFE and origin is not None and urlsplit(origin).netloc != host:
         return ForbiddenError(f"a page of {origin} may not change anything here")
     length = headers.get(b"content-length", "0")
-    if not length.isdigit() or (int(length) > _BODY_BYTES_MOST and not is_upload(method, path)):
+    streamed = is_upload(method, path) or is_artifact_upload(method, path)
+    if not length.isdigit() or (int(length) > _BODY_BYTES_MOST and not streamed):
         return TooLargeError(f"a body of {length} bytes is more than the {_BODY_BYTES_MOST} that are taken")
     return None

@@ -245,3 +245,26 @@ def check_artifact_path(path: str) -> str:
     kept = [segment for segment in path.split("/") if segment not in ("", ".")]
     check_length("/".join(kept), LOCATION_MOST, "The path")
     return "/".join(kept)
+
+
+def stored_root(uri: str) -> str:
+    """The path in our store of an artifact root.
+
+    Raises:
+        InvalidError: the root is in another store, which clients reach by themselves.
+
+    Example:
+        >>> stored_root("mlflow-artifacts:/3/0a1b/artifacts")
+        '3/0a1b/artifacts'
+    """
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(uri)
+        if parts.scheme == "mlflow-artifacts":
+            return check_artifact_path(parts.path.strip("/"))
+    except ValueError:
+        pass  # no address at all, so not in our store either
+    raise InvalidError(
+        f"the artifacts at {uri[:200]!r} are not in this server's store", hint="open them from there"
+    )

@@ -24,12 +24,16 @@ class CodeSnapshot(msgspec.Struct, frozen=True):
 
 
 class EnvironmentSnapshot(msgspec.Struct, frozen=True):
-    """Python, platform and installed packages of the process that trained."""
+    """Python, platform and installed packages of the process that trained.
+
+    `hardware` says what it ran on: host, processor, memory, GPUs.
+    """
 
     python: str
     platform: str
     cpu_count: int
     packages: dict[str, str]
+    hardware: dict[str, str] = {}
 
 
 class Artifact(msgspec.Struct, frozen=True):

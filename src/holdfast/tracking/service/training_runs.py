@@ -10,6 +10,7 @@ from holdfast.base.context import Context
 from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.base.operations import operation
+from holdfast.tracking import policy
 from holdfast.tracking.errors import RunEndedError
 from holdfast.tracking.records import (
     Experiment,
@@ -74,9 +75,9 @@ class TrackingService:
         """Begins a run; one that has begun already stays as it is.
 
         Raises:
-            InvalidError: the experiment is not a name.
+            InvalidError: the experiment's name is empty or too long.
         """
-        urn.check_name(experiment, "experiment")
+        policy.check_experiment_name(experiment)
         known = store.find_run(transaction, context.project, run_id)
         if known is not None:
             return known

@@ -10,7 +10,7 @@ import asyncio
 import mimetypes
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from holdfast.base.context import Context
 from holdfast.base.errors import HoldfastError, InvalidError, NotFoundError, UnavailableError
 from holdfast.registry.outside.source import SourceFiles
-from holdfast.tracking.policy import check_artifact_path
+from holdfast.tracking.policy import check_artifact_path, stored_root
 from holdfast.tracking.records import StoredArtifact
 from holdfast.tracking.service import ArtifactService, LoggedModelService, RunService
 from holdfast.wire.mlflow.app import Disconnected, respond
@@ -280,27 +280,6 @@ def _refuse_reserved(path: str) -> None:
         raise InvalidError(
             f"Invalid path {path[:200]!r}: the folders of versions that holdfast trained are made by it"
         )
-
-
-def stored_root(uri: str) -> str:
-    """The path in our store of an artifact root.
-
-    Raises:
-        InvalidError: the root is in another store, which clients reach by themselves.
-
-    Example:
-        >>> stored_root("mlflow-artifacts:/3/0a1b/artifacts")
-        '3/0a1b/artifacts'
-    """
-    try:
-        parts = urlsplit(uri)
-        if parts.scheme == "mlflow-artifacts":
-            return check_artifact_path(parts.path.strip("/"))
-    except ValueError:
-        pass  # no address at all, so not in our store either
-    raise InvalidError(
-        f"the artifacts at {uri[:200]!r} are not in this server's store", hint="open them from there"
-    )
 
 
 def _file(item: StoredArtifact, path: str) -> dict[str, Any]:
