@@ -44,6 +44,7 @@ _PUBLIC = {
     "no_worse_than_production": "holdfast.sdk.gates",
     "request_features": "holdfast.sdk.feature_views",
     "retrain": "holdfast.sdk.policies",
+    "run": "holdfast.sdk.runs.start",
     "shadow_then_switch": "holdfast.sdk.rollouts",
 }
 
@@ -66,6 +67,7 @@ __all__ = [
     "no_worse_than_production",
     "request_features",
     "retrain",
+    "run",
     "shadow_then_switch",
 ]
 
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from holdfast.sdk.models import model
     from holdfast.sdk.policies import monitor, retrain
     from holdfast.sdk.rollouts import canary, direct, shadow_then_switch
+    from holdfast.sdk.runs.start import run
     from holdfast.sdk.table import Table
     from holdfast.training.training_set import Params, TrainingSet
 

@@ -23,6 +23,7 @@ class Config(msgspec.Struct, frozen=True):
     ledger: str = ""
     online: str = ""
     data: str = "../shared/data"
+    url: str = ""
     project: str = "default"
     environment: str = "production"
     host: str = "127.0.0.1"
@@ -38,6 +39,7 @@ SETTINGS: dict[str, str] = {
     " empty for SQLite in the home",
     "online": "where materialized features are: redis://host:6379/0 for a team, or empty for LMDB in the home",
     "data": "folder of the real example data",
+    "url": "the server that scripts log to with hf.run and hf.connect; empty for the server of the home",
     "project": "the project that commands act in",
     "environment": "the environment that deployments belong to",
     "host": "address to listen on; anything but a loopback address is refused while there are no tokens",

@@ -1,6 +1,6 @@
 """The home: where everything of one holdfast lives, and who is its server.
 
-    ledger.db   blobs/   serving/{deployments,spool}/   segments/   online/   run/   tmp/
+    ledger.db   blobs/   serving/{deployments,spool}/   segments/   online/   run/   runs/   tmp/
 
 `run/server.lock` is locked by the one server for as long as it lives; `run/server.json` says its pid and URL.
 The lock is the truth: the kernel lets go of it when the process dies, however it dies.
@@ -42,6 +42,7 @@ class Home:
         self.segments = self.root / "segments"
         self.online = self.root / "online"
         self.run = self.root / "run"
+        self.runs = self.root / "runs"
         self.tmp = self.root / "tmp"
 
     def prepare(self) -> None:

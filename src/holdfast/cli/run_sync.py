@@ -20,7 +20,7 @@ def sync(session: Session, as_json: bool) -> None:
     """
     from holdfast.sdk.runs.shipper import sync as send_all
 
-    swept = send_all(session.home, session.config.url)
+    swept = send_all(session.home)
     if as_json:
         print_json(swept)
     else:

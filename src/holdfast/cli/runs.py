@@ -10,6 +10,7 @@ import click
 
 from holdfast.base.errors import InvalidError
 from holdfast.cli.output import json_option, print_json, print_table
+from holdfast.cli.run_sync import sync
 from holdfast.cli.session import Session
 
 _WIDTH_MOST = 120
@@ -215,3 +216,6 @@ def gc(session: Session, older_than: str, dry_run: bool, yes: bool, as_json: boo
     )  # fmt: skip
     report = msgspec.convert(job.result, GarbageReport)
     print_json(report) if as_json else print_garbage(report)
+
+
+runs.add_command(sync)

@@ -31,7 +31,7 @@ RequestT = TypeVar("RequestT", bound="msgspec.Struct")
 ResponseT = TypeVar("ResponseT")
 
 _START_WITHIN_S = 30.0
-_IDLE_EXIT_S = 60
+IDLE_EXIT_S = 60
 
 
 class Session:
@@ -80,7 +80,7 @@ class Session:
 
         info = self.home.server()
         if info is None:
-            start_server(self.home, ["--port", "0", "--idle-exit", str(_IDLE_EXIT_S)], detached=True)
+            start_server(self.home, ["--port", "0", "--idle-exit", str(IDLE_EXIT_S)], detached=True)
             info = self.home.server()
             assert info is not None
         return Client(info.url, self.context)

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from holdfast.base.clock import Micros
-from holdfast.tracking.records import EnvironmentSnapshot, RunInput
+from holdfast.tracking.records import EnvironmentSnapshot, RunInput, RunStatus
 from holdfast.tracking.run_records import Measured
 
 EndStatus = Literal["finished", "failed", "killed"]
@@ -87,3 +87,12 @@ class ResumeRun(msgspec.Struct, frozen=True):
     """A run that goes on."""
 
     run_id: str
+
+
+class RunState(msgspec.Struct, frozen=True):
+    """Where a run is; everything else of it is described elsewhere."""
+
+    run_id: str
+    experiment: str
+    name: str
+    status: RunStatus

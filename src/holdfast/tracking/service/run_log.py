@@ -17,7 +17,7 @@ from holdfast.base.ledger.protocol import Ledger, Transaction
 from holdfast.base.operations import Empty, operation
 from holdfast.tracking import policy
 from holdfast.tracking.errors import NotActiveError
-from holdfast.tracking.log_records import BeginRun, EndRun, LogToRun, NoteInputs, ResumeRun
+from holdfast.tracking.log_records import BeginRun, EndRun, LogToRun, NoteInputs, ResumeRun, RunState
 from holdfast.tracking.records import CodeSnapshot, GetRunRequest, LoggedPoint, Run, StoredArtifact
 from holdfast.tracking.service import experiments as experiment_verbs
 from holdfast.tracking.service.artifacts import ArtifactService
@@ -56,17 +56,17 @@ class RunLogService:
     @operation(
         "POST", "/runs", "Begin a run under an id of the client's choice; one that has begun stays as it is."
     )
-    def begin(self, context: Context, request: BeginRun) -> Run:
+    def begin(self, context: Context, request: BeginRun) -> RunState:
         _check_beginning(request)
         self._experiments.prepare(context)
         code = self._kept_code(request)
 
-        def change(transaction: Transaction) -> Run:
+        def change(transaction: Transaction) -> RunState:
             known = store.find_run(transaction, context.project, request.run_id)
             if known is not None:
-                return known
+                return _state(known)
             self._insert(transaction, context, request, code)
-            return self._tracking.run_in(transaction, context, request.run_id)
+            return _state(self._tracking.run_in(transaction, context, request.run_id))
 
         return self._ledger.write(change)
 
@@ -90,18 +90,18 @@ class RunLogService:
         return Empty()
 
     @operation("POST", "/runs/{run_id}/end", "End a run well or badly; one that has ended stays as it is.")
-    def end(self, context: Context, request: EndRun) -> Run:
+    def end(self, context: Context, request: EndRun) -> RunState:
         policy.check_time(request.ended_at // 1000, "ended_at")
         run = self._tracking.get_run(context, GetRunRequest(request.run_id))
         if run.status == "running" and request.status == "finished":
             self._runs.update(context, request.run_id, status="finished", ended_at=request.ended_at)
         elif run.status == "running":
             self._ledger.write(lambda transaction: self._fail(transaction, context, request))
-        return self._tracking.get_run(context, GetRunRequest(request.run_id))
+        return _state(self._tracking.get_run(context, GetRunRequest(request.run_id)))
 
     @operation("POST", "/runs/{run_id}/resume", "Let a run go on that has ended.")
-    def resume(self, context: Context, request: ResumeRun) -> Run:
-        def change(transaction: Transaction) -> Run:
+    def resume(self, context: Context, request: ResumeRun) -> RunState:
+        def change(transaction: Transaction) -> RunState:
             head = head_in(transaction, context, request.run_id)
             if head.lifecycle != "active":
                 raise NotActiveError(
@@ -110,7 +110,7 @@ class RunLogService:
                 )
             if head.status != "running":
                 store.end(transaction, head.number, "running", None, None)
-            return self._tracking.run_in(transaction, context, request.run_id)
+            return _state(self._tracking.run_in(transaction, context, request.run_id))
 
         return self._ledger.write(change)
 
@@ -175,6 +175,10 @@ class RunLogService:
         status: Literal["failed", "killed"] = "killed" if request.status == "killed" else "failed"
         self._tracking.fail_run(transaction, context, request.run_id, error, request.ended_at, status)
         metric_store.settle(transaction, head_in(transaction, context, request.run_id).number)
+
+
+def _state(run: Run) -> RunState:
+    return RunState(run.run_id, run.experiment, run.name, run.status)
 
 
 def _check_beginning(request: BeginRun) -> None:
