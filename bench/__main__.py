@@ -15,7 +15,7 @@ import traceback
 
 from bench.report import as_json, as_text
 
-NAMES = ("startup", "ledger", "tracking", "serving", "rollback", "features", "demo")
+NAMES = ("startup", "ledger", "tracking", "serving", "rollback", "features", "data", "demo")
 
 
 def main(arguments: list[str] | None = None) -> int:

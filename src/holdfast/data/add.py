@@ -77,7 +77,8 @@ def _build(
         def again() -> Iterator[pl.DataFrame]:
             return (read_part(part, blobs) for part in writer.parts)
 
-        for frame in _gathered(rows.take(piece) for piece in reading.frames() if piece.height):
+        frames = (rows.take(piece) for piece in reading.frames() if piece.height)
+        for frame in frames if reading.in_memory else _gathered(frames):
             writer.add(frame)
             facts.add(frame)
             if profiler is None:
@@ -89,7 +90,8 @@ def _build(
     _check_label(spec, found)
     check_unique(spec.name, identity_columns(found), writer.parts, blobs)
     fingerprint, format_ = writer.fingerprint()
-    profile = profiler.finish() if profiler is not None else _profile_of(base, blobs) or Profile()
+    bounds = {field.name: (field.minimum, field.maximum) for field in found}
+    profile = profiler.finish(bounds) if profiler is not None else _profile_of(base, blobs) or Profile()
     draft = DatasetDraft(
         table=spec.name,
         fingerprint=fingerprint,
@@ -124,7 +126,7 @@ def spec_of(version: DatasetVersion, drop: Sequence[str] = ()) -> TableSpec:
     )
 
 
-def _gathered(frames: Iterator[pl.DataFrame], most: int = 32 << 20) -> Iterator[pl.DataFrame]:
+def _gathered(frames: Iterator[pl.DataFrame], most: int = 16 << 20) -> Iterator[pl.DataFrame]:
     """Small frames together, large ones in slices: measuring costs a little for every frame and column."""
     waiting: list[pl.DataFrame] = []
     size = 0

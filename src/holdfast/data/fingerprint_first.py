@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import polars as pl
 from blake3 import blake3
 
-from holdfast.data.fingerprint import TAGS, columns_of, packed, value_bytes
+from holdfast.data.fingerprint import TAGS, columns_of, validity, value_bytes
 
 _PART = b"holdfast rows 1\n"
 _VERSION = b"holdfast version 1\n"
@@ -33,7 +33,7 @@ def fingerprint_part(frame: pl.DataFrame) -> str:
     for (name, type_), column in zip(columns_of(frame), frame, strict=True):
         encoded = name.encode()
         digest.update(len(encoded).to_bytes(4, "little") + encoded + bytes([TAGS[type_]]))
-        digest.update(packed(column.is_not_null()))
+        digest.update(validity(column))
         for block in value_bytes(column, type_):
             digest.update(block)
     return digest.hexdigest()

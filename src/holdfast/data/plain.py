@@ -21,6 +21,7 @@ PANDAS_INDEX = "__index_level_0__"
 
 _OFFSET = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
 _NUMBERS_SHARE = 0.5
+_MIXTURE_ROWS = 1000
 _UTC = pl.Datetime("us")
 
 
@@ -117,6 +118,10 @@ class PlainRows:
         numbers, others, example = self._numbers.get(column.name, (0, 0, ""))
         if others and not numbers:
             return  # The first rows were all texts: it is a column of texts.
+        first = column.drop_nulls().head(_MIXTURE_ROWS)
+        if not numbers and len(first) == first.cast(pl.Float64, strict=False).null_count():
+            self._numbers[column.name] = (0, others + len(first), "")
+            return
         parsed = column.cast(pl.Float64, strict=False)
         texts = column.filter(parsed.is_null() & column.is_not_null())
         example = example or (str(texts[0]) if len(texts) else "")

@@ -6,8 +6,8 @@ profile is a merge, and two versions compare cell by cell. Columns that have out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,7 @@ _SAMPLE_ROWS = 65_536
 _SAMPLE_CELLS = 4_000_000
 
 Names = tuple[list[str], list[str]]
+Bounds = Mapping[str, tuple[float | None, float | None]]
 Column = TypeVar("Column", NumericColumn, CategoricalColumn)
 
 
@@ -69,20 +70,20 @@ class Profiler:
         if self._frames > 1:
             self._cells.add(frame)
 
-    def finish(self) -> Profile:
-        """The profile of all rows."""
+    def finish(self, bounds: Bounds) -> Profile:
+        """The profile of all rows, whose finite numbers lie within `bounds`."""
         if self._whole is not None:
-            return self._renewed(self._whole)
+            return self._renewed(self._whole, bounds)
         if self._only is not None:
             return _build(self._only, self._names)
         if not self._frames:
             return Profile()
-        return self._count(self._cells.pinned())
+        return self._count(self._cells.pinned(bounds))
 
     def _count(self, cells: Profile) -> Profile:
         return merge_all(build_profile(frame, pinned=cells) for frame in self._again())
 
-    def _renewed(self, whole: Profile) -> Profile:
+    def _renewed(self, whole: Profile, bounds: Bounds) -> Profile:
         """The profile with new cells for the columns that have outgrown theirs."""
         stale = [column.name for column in whole.columns if is_outgrown(column)]
         if not stale:
@@ -94,7 +95,7 @@ class Profiler:
         cells = Cells(names)
         for frame in self._again():
             cells.add(frame)
-        fresh = self._count(cells.pinned())
+        fresh = self._count(cells.pinned(bounds))
         return replace(
             whole,
             numeric=_exchanged(whole.numeric, fresh.numeric),
@@ -111,7 +112,6 @@ class Cells:
         self._rate = 1.0
         self._sample: list[tuple[FloatArray, pl.DataFrame]] = []
         self._counts: dict[str, pl.DataFrame] = {}
-        self._bounds: dict[str, tuple[float, float]] = {}
 
     def add(self, frame: pl.DataFrame) -> None:
         """Takes the next rows."""
@@ -121,14 +121,16 @@ class Cells:
             self._add_texts(frame.get_column(name))
         self._rows += frame.height
 
-    def pinned(self) -> Profile:
-        """An empty profile with the chosen cells."""
+    def pinned(self, bounds: Bounds) -> Profile:
+        """An empty profile with the chosen cells, which enclose the bounds of each numeric column."""
         numbers = pl.concat(piece for _, piece in self._sample) if self._sample else pl.DataFrame()
         chosen = build_profile(numbers, numeric=self._numeric, categorical=[])
         return Profile(
             numeric=tuple(
                 NumericColumn(
-                    name=column.name, edges=(edges := self._enclosing(column)), counts=(0,) * (len(edges) + 1)
+                    name=column.name,
+                    edges=(edges := _enclosing(column, bounds)),
+                    counts=(0,) * (len(edges) + 1),
                 )
                 for column in chosen.numeric
             ),
@@ -148,13 +150,6 @@ class Cells:
             kept, self._sample = self._sample, []
             for its_places, piece in kept:
                 self._keep(its_places, piece)
-        for column in frame:
-            finite = column.cast(pl.Float64)
-            finite = finite.filter(finite.is_finite())
-            if len(finite):
-                low, high = cast("float", finite.min()), cast("float", finite.max())
-                before = self._bounds.get(column.name, (low, high))
-                self._bounds[column.name] = (min(before[0], low), max(before[1], high))
 
     def _keep(self, places: FloatArray, frame: pl.DataFrame) -> None:
         chosen = places < self._rate
@@ -171,14 +166,15 @@ class Cells:
     def _frequent(self, name: str) -> list[str]:
         return _most_frequent(self._counts[name], CATEGORIES_PINNED).get_column("text").to_list()
 
-    def _enclosing(self, column: NumericColumn) -> tuple[float, ...]:
-        """The edges from the sample, moved out to enclose what the sample did not meet."""
-        if column.name not in self._bounds:
-            return ()
-        low, high = self._bounds[column.name]
-        above = float(np.nextafter(high, np.inf))
-        inner = [edge for edge in column.edges[1:-1] if low < edge < above]
-        return tuple(edge for edge in (low, *inner, above) if np.isfinite(edge))
+
+def _enclosing(column: NumericColumn, bounds: Bounds) -> tuple[float, ...]:
+    """The edges from the sample, moved out to enclose what the sample did not meet."""
+    low, high = bounds.get(column.name, (None, None))
+    if low is None or high is None:
+        return ()
+    above = float(np.nextafter(high, np.inf))
+    inner = [edge for edge in column.edges[1:-1] if low < edge < above]
+    return tuple(edge for edge in (low, *inner, above) if np.isfinite(edge))
 
 
 def watched(fields: Sequence[FieldContract]) -> Names:

@@ -14,7 +14,7 @@ from holdfast.data.fingerprint import BLOCK_ROWS, FORMAT, Fingerprint, columns_o
 from holdfast.data.records import DatasetVersion, Part, PartOrigin
 
 # About how large a part is in memory, and so how much is held at once.
-PART_BYTES = 48 << 20
+PART_BYTES = 32 << 20
 _ROW_GROUP_ROWS = 262_144
 
 
@@ -66,9 +66,15 @@ class PartsWriter:
         if origin != self._origin:
             self._store()
             self._origin = origin
-        self._waiting.append(frame)
-        if sum(piece.estimated_size() for piece in self._waiting) >= PART_BYTES:
+        size = int(frame.estimated_size())
+        if size <= PART_BYTES:
+            self._waiting.append(frame)
+            if sum(piece.estimated_size() for piece in self._waiting) >= PART_BYTES:
+                self._store()
+            return
+        for piece in frame.iter_slices(max(1, frame.height * PART_BYTES // size)):
             self._store()
+            self._waiting.append(piece)
 
     def __enter__(self) -> PartsWriter:
         return self

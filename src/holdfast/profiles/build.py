@@ -229,7 +229,8 @@ def _moments(values: FloatArray) -> tuple[float, float]:
         if not np.isfinite(mean):
             mean = float((values / values.size).sum())
         difference = values - mean
-        deviations = float(difference @ difference)
+        # A product of the vector with itself would wake the threads of the BLAS, which cost more than they add up.
+        deviations = float(np.square(difference, out=difference).sum())
     return mean, min(deviations, sys.float_info.max)
 
 

@@ -19,7 +19,7 @@ from holdfast.data.errors import SourceError
 from holdfast.data.readers.reading import TypesChangedError, unreadable
 
 NULL_TEXTS = ("", "NA")
-PIECE_BYTES = 8 << 20
+PIECE_BYTES = 4 << 20
 
 _QUOTE = b'"'
 

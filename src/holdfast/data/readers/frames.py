@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -11,8 +10,6 @@ from holdfast.data.errors import SourceError
 from holdfast.data.readers.files import code
 from holdfast.data.readers.reading import Reading
 from holdfast.data.records import Provenance
-
-_SLICE_BYTES = 256 << 20
 
 
 def read_frame(frame: Any) -> Reading:
@@ -25,11 +22,7 @@ def read_frame(frame: Any) -> Reading:
     if rows.width == 0:
         raise SourceError(f"the {kind} has no columns", hint="hand over a frame with rows and columns")
 
-    def frames() -> Iterator[pl.DataFrame]:
-        size = max(1, int(rows.estimated_size()))
-        yield from rows.iter_slices(max(1, rows.height * _SLICE_BYTES // size))
-
-    return Reading(frames, lambda: Provenance("frame", kind, code=code()))
+    return Reading(lambda: iter((rows,)), lambda: Provenance("frame", kind, code=code()), in_memory=True)
 
 
 def _polars(frame: Any) -> tuple[str, pl.DataFrame]:

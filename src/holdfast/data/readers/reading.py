@@ -21,12 +21,13 @@ class Reading:
 
     `frames` reads it from its beginning, in bounded memory, and may raise `TypesChangedError`, after which it is to
     be called again. `provenance` is called after the last frame: only then is it known what was read. `notes` are
-    sentences for the user about what was found.
+    sentences for the user about what was found. `in_memory` says that all rows are held anyway, in one frame.
     """
 
     frames: Callable[[], Iterator[pl.DataFrame]]
     provenance: Callable[[], Provenance]
     notes: list[str] = field(default_factory=list)
+    in_memory: bool = False
 
 
 def unreadable(path: str, error: BaseException) -> SourceError:
