@@ -46,12 +46,13 @@ class Home:
         self.tmp = self.root / "tmp"
 
     def prepare(self) -> None:
-        """Makes the folders.
+        """Makes the folders; a home that is new is its owner's alone.
 
         Raises:
             HomeError: when they cannot be made.
         """
         try:
+            make_private(self.root)
             for folder in (
                 self.blobs,
                 self.deployments,
@@ -106,6 +107,14 @@ class Home:
         # What a killed process announced must not be taken for this one's address before it has its own.
         (self.run / f"{role}.json").unlink(missing_ok=True)
         return lock
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder that nobody else on this machine can look into; one that exists keeps its permissions.
+
+    A home and its backups hold what must not be read by others, such as the secrets of webhooks.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 class ProcessLock:

@@ -29,7 +29,7 @@ from holdfast.base.blobs import Blobs
 from holdfast.base.clock import Clock
 from holdfast.base.errors import HomeError
 from holdfast.base.garbage import hold
-from holdfast.base.home import Home
+from holdfast.base.home import Home, make_private
 from holdfast.base.ledger import Ledger
 from holdfast.base.ledger.export import LedgerContents, export_ledger, import_ledger
 from holdfast.base.ledger.opening import open_ledger, open_read_only
@@ -83,7 +83,7 @@ def _copy(
     home: Home, ledger: Ledger, folder: Path, clock: Clock, tell: Callable[[str], None]
 ) -> BackupSummary:
     target = Home(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     made_at = clock.now()
     tell("copying the deployment files and the ledger")
     copy_deployments(home, target)

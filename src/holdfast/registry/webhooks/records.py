@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,7 +14,8 @@ DeliveryState = Literal["queued", "delivered", "failed"]
 class Webhook(msgspec.Struct, frozen=True):
     """An address that is told of the named events, e.g. `model_version.created`.
 
-    With a `secret` every delivery is signed. An inactive webhook is told nothing.
+    With a `secret` every delivery is signed; it is left out wherever a webhook is printed. An inactive webhook is
+    told nothing.
     """
 
     webhook_id: str
@@ -26,6 +27,14 @@ class Webhook(msgspec.Struct, frozen=True):
     description: str = ""
     secret: str = ""
     active: bool = True
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What a log or a traceback shows of it; `repr` asks this too."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name != "secret"]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"Webhook({shown})"
 
 
 class Delivery(msgspec.Struct, frozen=True):
