@@ -13,13 +13,15 @@ from holdfast.loop.records import GetDecisionRequest
 from holdfast.monitoring.records import GetAlertRequest
 from holdfast.registry.records import GetVersionRequest, ListModelsRequest
 from holdfast.rollout.service import GetRolloutRequest
-from holdfast.tracking.records import GetRunRequest, ListRunsRequest
+from holdfast.tracking.filter import Comparison, render
+from holdfast.tracking.records import GetRunRequest
+from holdfast.tracking.run_records import RunRequest, RunSearch
 from holdfast.ui import urls
 from holdfast.ui.kit import Column, Row, render_table
 from holdfast.ui.page import PageRequest, View, head
 from holdfast.ui.services import PageServices
 
-_RUNS_SEARCHED = 1000
+_RUNS_SHOWN = 50
 _NUMBERED = re.compile(r"^(?:(alert|decision|rollout)s?[ /#]*)?#?(\d{1,17})$")
 _VERSION = re.compile(r"^([A-Za-z0-9][\w.\-]*)(?:@|/versions/| v?)(\d{1,9})$")
 _HEX = re.compile(r"^[0-9a-f]{6,32}$")
@@ -146,12 +148,15 @@ def _named(services: PageServices, context: Context, text: str) -> list[Target]:
 
 
 def _runs(services: PageServices, context: Context, text: str) -> list[Target]:
-    """Runs whose name contains the text, or whose id begins with it."""
-    runs = services.tracking.list_runs(context, ListRunsRequest(limit=_RUNS_SEARCHED)).runs
-    is_id = _HEX.match(text.casefold()) is not None
+    """Runs whose name contains the text, or the one whose id begins with it."""
     wanted = text.casefold()
-    return [
-        Target("run", run.name, urls.run(run.run_id))
-        for run in runs
-        if (is_id and run.run_id.startswith(wanted)) or wanted in run.name.casefold()
-    ][:50]
+    if _HEX.match(wanted):
+        try:
+            found = services.runs.describe(context, RunRequest(wanted)).run
+            return [Target("run", found.name, urls.run(found.run_id))]
+        except HoldfastError:
+            pass  # Several begin so, or none does; it may be part of a name.
+    pattern = f"%{text}%"
+    condition = render(Comparison("attribute", "run_name", "ILIKE", pattern))
+    runs = services.runs.search(context, RunSearch(condition, limit=_RUNS_SHOWN)).runs
+    return [Target("run", run.name, urls.run(run.run_id)) for run in runs]

@@ -245,3 +245,17 @@ def test_a_dot_of_the_scatter_plot_opens_its_run(page: Chrome, home: Logged, add
         "arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true, cancelable: true}))", dot
     )
     until(page, "/^.runs.[0-9a-f]{32}$/.test(location.pathname)")
+
+
+def test_the_addresses_that_mlflows_client_prints_lead_to_our_pages(
+    page: Chrome, home: Logged, address: str
+) -> None:
+    experiment = home.world.services.logged_runs.get(logged.KIM, home.trials[0]).experiment_id
+    for printed, own in (
+        (f"/#/experiments/{experiment}/runs/{home.trials[0]}", f"/runs/{home.trials[0]}"),
+        (f"/#/experiments/{experiment}", f"/runs?experiment={experiment}"),
+    ):
+        page.get("about:blank")
+        page.get(f"{address}{printed}")
+        until(page, f"location.pathname + location.search === {own!r}")
+    until(page, "document.querySelector('select[name=experiment]')?.value.includes('hyperparameter')")

@@ -221,3 +221,12 @@ def test_fields_are_quoted_as_the_grammar_needs(home: Logged) -> None:
     for key in summary.metrics:
         field = columns.Chosen("metrics", key).field
         assert home.client.get("/runs.json", params={"filter": f"{field} > 0"}).status_code == 200
+
+
+def test_jump_finds_runs_by_name_and_by_the_beginning_of_their_id(home: Logged) -> None:
+    run_id = home.trials[0]
+    assert home.client.get("/jump", params={"q": run_id[:10]}).headers["location"] == f"/runs/{run_id}"
+    found = home.client.get("/jump.json", params={"q": "TRIAL-01"}).json()
+    assert len(found) == 10
+    assert {item["kind"] for item in found} == {"run"}
+    assert home.client.get("/jump.json", params={"q": "it's % nothing"}).json() == []

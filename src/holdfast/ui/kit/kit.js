@@ -11,6 +11,19 @@
     }
   };
 
+  // MLflow's client prints addresses of its own pages, whose part behind the # never reaches a server. Here they
+  // lead to the same run, experiment or version of ours.
+  const elsewhere = (hash) => {
+    const run = hash.match(/^#\/experiments\/\d+\/runs\/([0-9a-f]{32})/);
+    if (run) return `/runs/${run[1]}`;
+    const experiment = hash.match(/^#\/experiments\/(\d+)/);
+    if (experiment) return `/runs?experiment=${experiment[1]}`;
+    const model = hash.match(/^#\/models\/([^/?]+)(?:\/versions\/(\d+))?/);
+    return model ? `/models/${model[1]}${model[2] ? `/versions/${model[2]}` : ""}` : "";
+  };
+  const target = location.pathname === "/" ? elsewhere(location.hash) : "";
+  if (target) location.replace(target);
+
   // Before the first paint, so that a dark page never flashes light.
   root.classList.add("js");
   const chosen = stored("holdfast.theme");

@@ -121,7 +121,8 @@ def heads_names(heads: Sequence[Head]) -> list[str]:
 def _summary(found: Comparison) -> str:
     count = len(found.parameters_differing)
     verb = "differs" if count == 1 else "differ"
-    parameters = f"{counted(count, 'parameter')} {verb}, {len(found.parameters_same)} are the same"
+    same = len(found.parameters_same)
+    parameters = f"{counted(count, 'parameter')} {verb}, {same} {'is' if same == 1 else 'are'} the same"
     code = "; their code differs" if found.code_differs else ""
     environment = "; their environments differ" if found.environment_differing else ""
     return f"{parameters}{code}{environment}."

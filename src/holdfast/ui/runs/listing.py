@@ -107,7 +107,11 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "asked": asked,
         "box": search_box(asked.text, error, found.runs, request),
         "kept": _kept(request),
-        "experiments": [item.name for item in experiments if item.lifecycle == "active"],
+        "experiments": [
+            (item.name, bool(asked.experiments) and item in _chosen(asked, experiments))
+            for item in experiments
+            if item.lifecycle == "active" or item.name in asked.experiments
+        ],
         "statuses": STATUSES,
         "offered": run_columns.offered(found.runs, chosen),
         "titles": run_columns.TITLES,
@@ -159,9 +163,15 @@ def _about_own_text(
     return refused
 
 
+def _chosen(asked: Asked, experiments: Sequence[ExperimentSummary]) -> list[ExperimentSummary]:
+    """The experiments that the URL names, by name or id; all where it names none."""
+    wanted = set(asked.experiments)
+    return [item for item in experiments if not wanted or wanted & {item.name, item.experiment_id}]
+
+
 def _summary(asked: Asked, experiments: Sequence[ExperimentSummary]) -> str:
     """How many there are, where that is known without counting."""
-    of = [item for item in experiments if not asked.experiments or item.name in asked.experiments]
+    of = _chosen(asked, experiments)
     active, running = sum(item.runs for item in of), sum(item.runs_running for item in of)
     where = counted(len([item for item in of if item.runs]), "experiment")
     words = f"{counted(active, 'run')} in {where}" if active else ""
@@ -273,7 +283,7 @@ def _paging(
     if not found.runs:
         return Paging()
     last = asked.first + len(found.runs) - 1
-    of = [item for item in experiments if not asked.experiments or item.name in asked.experiments]
+    of = _chosen(asked, experiments)
     total = {
         "active": sum(item.runs for item in of),
         "deleted": sum(item.runs_deleted for item in of),
