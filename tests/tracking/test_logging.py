@@ -260,6 +260,36 @@ def test_thinned_curves_keep_ends_and_spikes(services):
     assert len(sampled.steps) == 10
 
 
+def test_several_outlines_read_together_are_those_read_one_by_one(services):
+    run = services.runs.create(ANN, "0").run_id
+    keys = ["loss", "acc", "rarely", "never"]
+
+    def log(first, last):
+        for step in range(first, last):
+            points = [LoggedPoint("loss", 1 / (step + 1), step, step), LoggedPoint("acc", step, step, step)]
+            if step % 7 == 0:
+                # An older step that comes late, and one point twice.
+                points += [LoggedPoint("rarely", math.nan, step, -step)] * 2
+            services.runs.log_batch(ANN, run, points)
+
+    log(0, 60)
+    services.ledger.write(lambda tx: metric_store.pack(tx, metric_number(services, run)))
+    log(60, 90)
+    together = {curve.key: curve for curve in services.metrics.outlines(ANN, run, keys, 40)}
+    for key in keys:
+        alone = services.metrics.outline(ANN, run, key, 40)
+        assert (together[key].steps, together[key].times) == (alone.steps, alone.times)
+        np.testing.assert_array_equal(together[key].values, alone.values)
+    assert len(together["rarely"].steps) == 13
+    assert together["never"].steps == []
+    with pytest.raises(NotFoundError):
+        list(services.metrics.outlines(ANN, "f" * 32, keys))
+
+
+def metric_number(services, run):
+    return services.runs.get(ANN, run).number
+
+
 def test_inputs_and_outputs_are_kept_and_become_lineage(services):
     run = services.runs.create(ANN, "0").run_id
     dataset = DatasetUsed("rides", "d1", "local", "{}", "s", "p")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -108,6 +108,15 @@ class MetricService:
         with self._ledger.read() as reader:
             found = self._read(reader, context, run_id, key)
         return _curve(run_id, key, _outline(found, most), None)
+
+    def outlines(
+        self, context: Context, run_id: str, keys: Sequence[str], most: int = 2000
+    ) -> Iterator[Curve]:
+        """The outlines of several metrics of one run, read at one moment."""
+        with self._ledger.read() as reader:
+            found = store.histories(reader, head_in(reader, context, run_id).number, keys)
+        for key, columns in found.items():
+            yield _curve(run_id, key, _outline(columns, most), None)
 
     def _curve(self, context: Context, run_id: str, key: str, limit: int, page: str | None) -> Curve | None:
         with self._ledger.read() as reader:

@@ -106,7 +106,8 @@ class RunCatalog:
         with self._ledger.read() as reader:
             run_id = _resolve(reader, context, request.run_id)
             keys = request.metrics or tuple(item.key for item in _described(reader, context, run_id).metrics)
-        return CurvesFound(tuple(self._curves(context, [run_id], keys, request.most, 1)))
+        curves = self._metrics.outlines(context, run_id, keys, request.most)
+        return CurvesFound(tuple(_run_curve(curve) for curve in curves if curve.steps))
 
     @operation(
         "GET", "/runs/compare", "Compare runs: parameters, metrics, datasets, code, environment, curves."

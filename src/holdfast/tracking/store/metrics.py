@@ -152,9 +152,34 @@ def _last_blocks(reader: Reader, run_number: int) -> dict[str, tuple[int, bytes 
 
 def history(reader: Reader, run_number: int, key: str) -> Columns:
     """Every point of a metric once, by step, time and value."""
+    from holdfast.tracking.packing import unpack_tails
+
+    tail = unpack_tails(_packed(reader, run_number), only=key)
+    return _assembled(reader, run_number, key, (tail.steps, tail.times, tail.values))
+
+
+def histories(reader: Reader, run_number: int, keys: Sequence[str]) -> dict[str, Columns]:
+    """Every point of several metrics; the tail, in which all of them are mixed, is unpacked once."""
     import numpy as np
 
-    from holdfast.tracking.packing import unpack_block, unpack_tails
+    from holdfast.tracking.packing import unpack_tails
+
+    tail = unpack_tails(_packed(reader, run_number))
+    order = np.argsort(tail.places, kind="stable")
+    edges = np.searchsorted(tail.places[order], np.arange(len(tail.keys) + 1)).tolist()
+    parts = {key: order[edges[place] : edges[place + 1]] for place, key in enumerate(tail.keys)}
+    found: dict[str, Columns] = {}
+    for key in keys:
+        at = parts.get(key, order[:0])
+        found[key] = _assembled(reader, run_number, key, (tail.steps[at], tail.times[at], tail.values[at]))
+    return found
+
+
+def _assembled(reader: Reader, run_number: int, key: str, tail: Columns) -> Columns:
+    """The blocks of a metric and its part of the tail, each point once and in order."""
+    import numpy as np
+
+    from holdfast.tracking.packing import unpack_block
 
     parts = [
         unpack_block(bytes(row["data"]))
@@ -163,8 +188,7 @@ def history(reader: Reader, run_number: int, key: str) -> Columns:
             (run_number, key),
         )
     ]
-    tail = unpack_tails(_packed(reader, run_number), only=key)
-    parts.append((tail.steps, tail.times, tail.values))
+    parts.append(tail)
     steps, times, values = (np.concatenate(column) for column in zip(*parts, strict=True))
     if (steps[1:] > steps[:-1]).all():
         return steps, times, values
