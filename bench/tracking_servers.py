@@ -67,8 +67,31 @@ def mlflow(folder: Path, python: Path) -> Iterator[Started]:
     command += ["--artifacts-destination", str(folder / "artifacts")]
     started = time.perf_counter()
     with running(command, folder / "mlflow.log") as process:
-        wait_for(lambda: answers(port), pause_s=0.02)
-        yield Started(port, time.perf_counter() - started, process)
+        wait_for(lambda: answers(port), seconds=180, pause_s=0.02)
+        seconds = time.perf_counter() - started
+        _calm(process)
+        yield Started(port, seconds, process)
+
+
+def _calm(process: psutil.Process) -> None:
+    """Waits until a server has done what it does after its first answer (MLflow starts more processes)."""
+    deadline = time.monotonic() + 60
+    before = _cpu_s(process)
+    while time.monotonic() < deadline:
+        time.sleep(1.0)
+        now = _cpu_s(process)
+        if now - before < 0.1:
+            return
+        before = now
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    used = 0.0
+    for one in tree(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            used += times.user + times.system
+    return used
 
 
 def peer_python() -> Path | None:

@@ -222,6 +222,23 @@ def test_an_upsert_may_meet_a_row_twice(ledger):
         assert [row["size"] for row in reader.query("SELECT size FROM thing ORDER BY name")] == [3, 2]
 
 
+def test_an_upsert_of_many_rows_changes_those_that_are_there_and_adds_the_others(ledger):
+    upsert = (
+        "INSERT INTO thing (name, size, weight) VALUES (?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET size = excluded.size, weight = excluded.weight"
+        " WHERE excluded.size > thing.size"
+    )
+    ledger.write(lambda tx: tx.execute_many(upsert, [(f"t{i}", 2**40 * (i % 2), 0.5) for i in range(500)]))
+    ledger.write(
+        lambda tx: tx.execute_many(upsert, [(f"t{i}", 7, None if i % 3 else 1.5) for i in range(1234)])
+    )
+    with ledger.read() as reader:
+        rows = reader.query("SELECT name, size, weight FROM thing")
+    assert {row["name"]: (row["size"], row["weight"]) for row in rows} == {
+        f"t{i}": (2**40, 0.5) if i < 500 and i % 2 else (7, None if i % 3 else 1.5) for i in range(1234)
+    }
+
+
 def test_everything_is_there_after_opening_again(ledger_factory):
     first = ledger_factory([NOTES])
     first.write(add("one"))

@@ -195,22 +195,35 @@ class _Committer:
         if self._connection is None or self._connection.closed:
             self._connection = self._address.connect(writing=True)
         connection = self._connection
-        connection.execute(
-            f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({self._write_key})"
-        )
+        number = self._begin(connection)
         outcomes = self._run(Session(connection, self._address), batch)
         if all(outcome.raised is not None for outcome in outcomes):
             connection.execute("ROLLBACK")
             return outcomes
-        # None where nothing was written, which then costs no sync of the disk.
-        row = connection.execute("SELECT pg_current_xact_id_if_assigned()::text AS number").fetchone()
         try:
-            connection.execute("COMMIT")
+            committed = connection.execute("COMMIT").statusmessage
         except psycopg.Error as error:
             self.drop()
-            number = row["number"] if row else None
-            return outcomes if number is not None and self._was_committed(number, error) else None
+            return outcomes if self._was_committed(number, error) else None
+        if (
+            committed != "COMMIT"
+        ):  # PostgreSQL answers ROLLBACK, and no error, when a statement had failed before
+            raise psycopg.errors.InFailedSqlTransaction(
+                "a change went on after one of its statements had failed"
+            )
         return outcomes
+
+    def _begin(self, connection: Connection) -> str:
+        """Begins a group once no other server is in one; returns the id of the transaction, all in one journey."""
+        cursor = connection.execute(
+            f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({self._write_key});"
+            " SELECT pg_current_xact_id()::text AS number"
+        )
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone()
+        assert row is not None
+        return str(row["number"])
 
     def _run(self, session: Session, batch: list[Change]) -> list[Outcome]:
         if len(batch) == 1:  # what an idle ledger sees: no savepoint, two journeys less

@@ -42,6 +42,7 @@ _LEGAL_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # What a `?` may stand in without being a placeholder: a text, a quoted name, a comment.
 _LITERAL_OR_PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\?", re.DOTALL)
 _MANY_ROWS = re.compile(r"(INSERT INTO .* VALUES )\(([?, ]*)\)(.*)", re.DOTALL)
+_UPSERT = re.compile(r"INSERT INTO \w+ \(([\w, ]+)\) VALUES \([?, ]*\) ON CONFLICT \(([\w, ]+)\) DO UPDATE")
 _SCHEMA_OPTION = re.compile(r"([?&])schema=([^&]*)(&|$)")
 _cursor_numbers = itertools.count()
 RETRIED = (pg_errors.SerializationFailure, pg_errors.DeadlockDetected)
@@ -88,6 +89,25 @@ def _of_many_rows(head: str, width: int, count: int, tail: str) -> str:
     """An INSERT of so many rows, so that they travel, and are planned, together."""
     rows = (", ".join(f"${row * width + column + 1}" for column in range(width)) for row in range(count))
     return f"{head}{', '.join(f'({row})' for row in rows)}{tail}"
+
+
+@functools.lru_cache(maxsize=256)
+def _upserted_by(sql: str) -> tuple[int, ...] | None:
+    """Where the values of an upsert's key stand in its rows; None where that cannot be seen."""
+    found = _UPSERT.match(sql.strip())
+    if found is None:
+        return None
+    columns = [name.strip() for name in found[1].split(",")]
+    key = [name.strip() for name in found[2].split(",")]
+    return tuple(columns.index(name) for name in key) if set(key) <= set(columns) else None
+
+
+def _go_together(sql: str, rows: Sequence[Parameters]) -> bool:
+    """Whether rows may share one INSERT. A row that an upsert meets twice in one statement is an error there."""
+    if "DO UPDATE" not in sql:
+        return True
+    places = _upserted_by(sql)
+    return places is not None and len({tuple(row[place] for place in places) for row in rows}) == len(rows)
 
 
 class Address:
@@ -188,36 +208,39 @@ class Session:
     def execute_many(self, sql: str, rows: Iterable[Parameters]) -> None:
         rows = list(rows)
         shape = _MANY_ROWS.fullmatch(sql.strip())
-        # A row that an upsert meets twice in one statement is an error; one after another it is not.
-        if shape is None or "DO UPDATE" in sql or "?" in shape[1] + shape[3]:
-            self._run_each(sql, rows)
+        if shape is None or "?" in shape[1] + shape[3] or not _go_together(sql, rows):
+            self._run_each(numbered(sql), rows)
             return
         first = 0
         for count in _ROWS_A_STATEMENT:
-            while len(rows) - first >= count:
-                part = rows[first : first + count]
-                statement = _of_many_rows(shape[1], shape[2].count("?"), count, shape[3])
-                self._run(statement, [value for row in part for value in row], translate=False)
-                first += count
+            last = first + (len(rows) - first) // count * count
+            parts = [
+                [value for row in rows[start : start + count] for value in row]
+                for start in range(first, last, count)
+            ]
+            if parts:
+                self._run_each(_of_many_rows(shape[1], shape[2].count("?"), count, shape[3]), parts)
+            first = last
 
     def insert(self, sql: str, parameters: Parameters = ()) -> int:
         row = self.one(f"{sql} RETURNING number", parameters)
         assert row is not None
         return int(row["number"])
 
-    def _run(
-        self, sql: str, parameters: Parameters, *, translate: bool = True
-    ) -> psycopg.Cursor[dict[str, Any]]:
-        statement = numbered(sql) if translate else sql
+    def _run(self, sql: str, parameters: Parameters) -> psycopg.Cursor[dict[str, Any]]:
         try:
-            return self.raw.execute(statement, parameters)
+            return self.raw.execute(numbered(sql), parameters)
         except psycopg.Error as error:
             raise self._portable(error) from error
 
-    def _run_each(self, sql: str, rows: Sequence[Parameters]) -> None:
+    def _run_each(self, statement: str, rows: Sequence[Parameters]) -> None:
+        """Runs a statement for each row, without waiting for one answer before the next is sent."""
         try:
             with self.raw.cursor() as cursor:
-                cursor.executemany(numbered(sql), rows)
+                if len(rows) == 1:
+                    cursor.execute(statement, rows[0])
+                else:
+                    cursor.executemany(statement, rows)
         except psycopg.Error as error:
             raise self._portable(error) from error
 
