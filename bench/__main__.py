@@ -1,6 +1,6 @@
 """The benchmarks.
 
-    python -m bench [startup] [ledger] [tracking] [serving] [rollback] [features] [demo] [--json] [--thorough]
+    python -m bench [startup] [ledger] [tracking] [run_log] [serving] [rollback] [features] [demo] [--json] [--thorough]
 
 Without names everything runs, in less than five minutes.
 """
@@ -15,7 +15,7 @@ import traceback
 
 from bench.report import as_json, as_text
 
-NAMES = ("startup", "ledger", "tracking", "serving", "rollback", "features", "data", "demo")
+NAMES = ("startup", "ledger", "tracking", "run_log", "serving", "rollback", "features", "data", "demo")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,7 +15,7 @@ def connect(url: str | None = None, *, project: str | None = None, home: str | N
     """A client of a server; its `call` takes any service verb and its request.
 
     Args:
-        url: the server's address; the running server of the home by default.
+        url: the server's address; by default `HOLDFAST_URL`, else the running server of the home.
         project: the project to act in.
         home: the home whose server is meant.
 
@@ -26,8 +26,9 @@ def connect(url: str | None = None, *, project: str | None = None, home: str | N
         client = hf.connect()
         decisions = client.call(LoopService.list_decisions, ListDecisionsRequest(model="bike-demand"))
     """
-    config = load({"project": project, "home": home})
-    if url is None:
+    config = load({"project": project, "home": home, "url": url})
+    url = config.url
+    if not url:
         info = Home(Path(config.home)).server()
         if info is None:
             raise UnavailableError(
