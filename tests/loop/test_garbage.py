@@ -422,6 +422,23 @@ def test_a_model_that_a_living_run_read_keeps_the_run_that_wrote_it(world: World
     assert (world.collect().runs, world.run_ids()) == (2, set())
 
 
+def test_a_version_that_names_a_run_keeps_the_model_that_the_run_wrote(world: World) -> None:
+    run = world.run()
+    model = world.model(run, b"the model")
+    version = world.version(f"runs:/{run}/model", run_id=run)
+    world.models.delete(ANN, model)
+    world.grow_old()
+    world.wait(31)
+    report = world.collect()
+    assert (report.logged_models, report.blobs) == (0, 0)
+    assert [(item.urn, item.because) for item in report.kept] == [
+        (f"tracking/model/{model}", f"registry/shop@{version} needs it")
+    ]
+    world.services.versions.delete(ANN, "shop", version)
+    report = world.collect()
+    assert (report.runs, report.logged_models, report.blobs) == (0, 1, 1)
+
+
 def test_what_was_deleted_lately_stays_and_can_be_restored(world: World) -> None:
     run = world.run()
     world.services.runs.delete(ANN, RunRequest(run))

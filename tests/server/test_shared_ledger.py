@@ -140,3 +140,36 @@ def test_another_server_takes_over_from_one_that_was_killed_in_the_middle_of_a_t
     servers(home)
     assert holdfast(home, "status").returncode == 0
     assert ask(configured, "SELECT term FROM leadership") == 2
+
+
+def test_garbage_is_collected_by_the_server_that_leads_whichever_is_asked(
+    home, servers, configured, tmp_path
+):
+    follower = sharing(home, Home(tmp_path / "second"))
+    servers(home)
+    servers(follower)
+    address = urlsplit(follower.server().url)
+
+    def ask_mlflow(method: str, path: str, body: bytes) -> Any:
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
+        connection.request(method, f"/api/2.0/{path}", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        return json.loads(answer.read())
+
+    runs = [
+        ask_mlflow("POST", "mlflow/runs/create", b'{"experiment_id": "0"}')["run"]["info"]["run_id"]
+        for _ in range(2)
+    ]
+    for run_id in runs:
+        ask_mlflow("PUT", f"mlflow-artifacts/artifacts/0/{run_id}/artifacts/file", run_id.encode())
+    assert holdfast(follower, "runs", "delete", runs[0]).returncode == 0
+    blobs = [path for path in home.blobs.glob("*/*") if path.is_file()]
+    assert len(blobs) == 2
+    for path in blobs:
+        os.utime(path, (path.stat().st_mtime - 7200,) * 2)
+    freed = holdfast(follower, "runs", "gc", "--older-than", "0d", "--yes")
+    assert freed.returncode == 0, freed.stderr
+    assert "freed 32 B: 1 run, 1 artifact, 1 blob (deleted before" in freed.stdout
+    assert [path.read_text() for path in blobs if path.exists()] == [runs[1]]
+    assert ask(configured, "SELECT term FROM leadership") == 1

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.base import events, lineage
 from holdfast.base.context import Actor, Context
-from holdfast.base.errors import InvalidError, NotFoundError
+from holdfast.base.errors import NotFoundError
 from holdfast.base.ledger import Ledger
 from holdfast.tracking import store
 from holdfast.tracking.errors import RunEndedError
@@ -19,7 +19,6 @@ from holdfast.tracking.records import (
     CodeSnapshot,
     EnvironmentSnapshot,
     GetRunRequest,
-    ListRunsRequest,
     MetricPoint,
     RunResult,
 )
@@ -61,8 +60,8 @@ def test_a_finished_run_keeps_everything_and_ends_once(service: TrackingService,
     assert repr(finished) == repr(again) == repr(failed) == repr(service.get_run(ANN, GetRunRequest(run_id)))
     assert (finished.status, finished.started_at, finished.ended_at) == ("finished", 100, 200)
     assert finished.metrics["mae"] == 50.0
-    assert math.isnan(finished.metrics["broken"])
-    assert finished.metrics["huge"] == math.inf
+    assert math.isnan(float(finished.metrics["broken"]))
+    assert float(finished.metrics["huge"]) == math.inf
     assert (finished.code, finished.environment, finished.artifacts) == (
         RESULT.code,
         RESULT.environment,
@@ -82,28 +81,6 @@ def test_a_failed_run_keeps_its_reason_and_cannot_finish(service: TrackingServic
         ledger.write(lambda tx: service.finish_run(tx, ANN, "a" * 32, RESULT, 300))
     with pytest.raises(NotFoundError, match="there is no run 'b'"):
         service.get_run(ANN, GetRunRequest("b"))
-
-
-def test_pages_have_every_run_once_newest_first(service: TrackingService, ledger: Ledger) -> None:
-    generator = random.Random(2)
-    ids = [new_run_id(generator) for _ in range(11)]
-    for number, run_id in enumerate(ids):
-        # Equal start times, so that the key has to break the tie.
-        start(service, ledger, run_id, 100 + number // 4, "bikes" if number != 5 else "payments")
-    seen: list[str] = []
-    after = None
-    while True:
-        page = service.list_runs(ANN, ListRunsRequest(limit=3, after=after))
-        seen.extend(run.run_id for run in page.runs)
-        after = page.next_after
-        if after is None:
-            break
-    assert seen == sorted(ids, key=lambda run_id: (100 + ids.index(run_id) // 4, run_id), reverse=True)
-    only = service.list_runs(ANN, ListRunsRequest(experiment="payments"))
-    assert [run.run_id for run in only.runs] == [ids[5]]
-    assert service.list_runs(Context(ANN.actor, "other"), ListRunsRequest()).runs == ()
-    with pytest.raises(InvalidError, match="not a page mark"):
-        service.list_runs(ANN, ListRunsRequest(after="x"))
 
 
 def test_latest_metric_is_the_largest_step_time_and_value_in_any_order(

@@ -16,7 +16,8 @@ from holdfast.base.errors import InvalidError
 from holdfast.cli.output import print_fields
 from holdfast.cli.plots import LETTERS, chart, sparkline
 from holdfast.tracking.comparison import ComparedText, Comparison
-from holdfast.tracking.run_records import Measured, RunCurve, RunDescription, RunSearch, RunsFound, RunSummary
+from holdfast.tracking.records import Measured
+from holdfast.tracking.run_records import RunCurve, RunDescription, RunSearch, RunsFound, RunSummary
 
 if TYPE_CHECKING:
     from holdfast.loop.garbage import GarbageReport

@@ -60,7 +60,9 @@ def _fields(found: Trace) -> list[tuple[str, str]]:
         ("parameters", _pairs(_chosen(run.parameters)) or "none" if run else "–"),
         (
             "metrics",
-            ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items())) if run else "–",
+            ", ".join(f"{key} {float(value):.4g}" for key, value in sorted(run.metrics.items()))
+            if run
+            else "–",
         ),
         ("files", ", ".join(f"{item.format} ({item.role}, {item.size_bytes} bytes)" for item in model.files)),
         *[("gate", f"{item.state}: {item.gate}: {item.message}") for item in model.gates],

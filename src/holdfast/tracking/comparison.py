@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from holdfast.tracking.run_records import Measured, RunCurve, RunDescription, RunSummary
+from holdfast.tracking.records import Measured
+from holdfast.tracking.run_records import RunCurve, RunDescription, RunSummary
 
 Direction = Literal["higher", "lower"]
 

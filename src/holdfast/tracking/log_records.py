@@ -10,8 +10,7 @@ from typing import Literal
 import msgspec
 
 from holdfast.base.clock import Micros
-from holdfast.tracking.records import EnvironmentSnapshot, RunInput, RunStatus
-from holdfast.tracking.run_records import Measured
+from holdfast.tracking.records import EnvironmentSnapshot, Measured, RunInput, RunStatus
 
 EndStatus = Literal["finished", "failed", "killed"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,22 @@ from holdfast.base.clock import Micros
 RunStatus = Literal["running", "scheduled", "finished", "failed", "killed"]
 Lifecycle = Literal["active", "deleted"]
 View = Literal["active", "deleted", "all"]
+# JSON has no NaN and no infinity: a value that is not finite travels as the text that `float` reads back.
+Measured = float | Literal["NaN", "Infinity", "-Infinity"]
+
+
+def measured(value: float) -> Measured:
+    """A value as it travels; `float` of it is the value again.
+
+    Example:
+        >>> measured(0.5), measured(float("nan")), float(measured(float("-inf")))
+        (0.5, 'NaN', -inf)
+    """
+    if math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
 
 
 class CodeSnapshot(msgspec.Struct, frozen=True):
@@ -56,7 +73,7 @@ class Run(msgspec.Struct, frozen=True):
     ended_at: Micros | None = None
     seed: int | None = None
     parameters: dict[str, str] = {}
-    metrics: dict[str, float] = {}
+    metrics: dict[str, Measured] = {}
     tags: dict[str, str] = {}
     datasets: tuple[str, ...] = ()
     code: CodeSnapshot | None = None
@@ -94,21 +111,6 @@ class GetRunRequest(msgspec.Struct, frozen=True):
     """One run by its id."""
 
     run_id: str
-
-
-class ListRunsRequest(msgspec.Struct, frozen=True):
-    """Runs, newest first, of one experiment or of all; `after` continues behind a page's `next_after`."""
-
-    experiment: str | None = None
-    limit: int = 50
-    after: str | None = None
-
-
-class RunPage(msgspec.Struct, frozen=True):
-    """One page of runs; `next_after` asks for the next one, None on the last."""
-
-    runs: tuple[Run, ...]
-    next_after: str | None = None
 
 
 class Experiment(msgspec.Struct, frozen=True):

@@ -1,12 +1,6 @@
-"""Runs and experiments as our own doors show them: found by a search, described whole, and asked for.
-
-JSON has no NaN and no infinity, so a measured value that is not finite travels as the text that `float` reads back.
-"""
+"""Runs and experiments as our own doors show them: found by a search, described whole, and asked for."""
 
 from __future__ import annotations
-
-import math
-from typing import Literal
 
 import msgspec
 
@@ -16,27 +10,12 @@ from holdfast.tracking.records import (
     CodeSnapshot,
     EnvironmentSnapshot,
     Lifecycle,
+    Measured,
     ModelLink,
     RunInput,
     RunStatus,
     View,
 )
-
-Measured = float | Literal["NaN", "Infinity", "-Infinity"]
-
-
-def measured(value: float) -> Measured:
-    """A value as it travels; `float` of it is the value again.
-
-    Example:
-        >>> measured(0.5), measured(float("nan")), float(measured(float("-inf")))
-        (0.5, 'NaN', -inf)
-    """
-    if math.isfinite(value):
-        return value
-    if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
 
 
 class RunSummary(msgspec.Struct, frozen=True):

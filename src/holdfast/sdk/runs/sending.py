@@ -18,7 +18,7 @@ from holdfast.sdk.runs.journal import JournalFile, Place
 from holdfast.sdk.runs.uploads import upload
 from holdfast.tracking.log_records import EndRun, LogToRun, NoteInputs, PointGiven, ResumeRun
 from holdfast.tracking.policy import METRICS_MOST, PAIRS_MOST
-from holdfast.tracking.run_records import measured
+from holdfast.tracking.records import measured
 from holdfast.tracking.service.run_log import RunLogService
 
 T = TypeVar("T")

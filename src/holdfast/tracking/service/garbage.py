@@ -130,34 +130,27 @@ class RunCollector:
         at = self._clock.now()
 
         def change(transaction: Transaction) -> Removed:
-            present = (
-                {
-                    run.number
-                    for run in store.dead_runs(
-                        transaction, context.project, before, [run.run_id for run in runs]
-                    )
-                }
-                if runs
-                else set()
-            )
+            numbers = [run.number for run in runs]
+            present = {run.number for run in store.dead_runs(transaction, context.project, before, numbers)}
             here = [run for run in runs if run.number in present]
             returned = {run.run_id for run in runs} - {run.run_id for run in here}
             these = [model for model in models if model.source_run_id not in returned]
             kept = self._needed(transaction, context.project, here, these, doomed)
-            artifacts = count_runs = count_models = 0
-            for model in these:
-                if urn.logged_model(model.model_id) not in kept and urn.run(model.source_run_id) not in kept:
-                    artifacts += self._forget(transaction, context, model, at)
-                    count_models += 1
-            for run in here:
-                if urn.run(run.run_id) not in kept:
-                    artifacts += self._forget(transaction, context, run, at)
-                    count_runs += 1
+            gone = [
+                model
+                for model in these
+                if urn.logged_model(model.model_id) not in kept and urn.run(model.source_run_id) not in kept
+            ]
+            going = [run for run in here if urn.run(run.run_id) not in kept]
+            store.remove_models(transaction, gone)
+            store.remove_runs(transaction, going)
+            artifacts = sum(self._forget(transaction, context, model, at) for model in gone)
+            artifacts += sum(self._forget(transaction, context, run, at) for run in going)
             names = {urn.run(run.run_id): run.name for run in here}
             stays = tuple(Kept(item, name, kept[item]) for item, name in names.items() if item in kept)
             return Removed(
-                so_far.runs + count_runs,
-                so_far.models + count_models,
+                so_far.runs + len(going),
+                so_far.models + len(gone),
                 so_far.experiments,
                 so_far.artifacts + artifacts,
                 so_far.kept + stays,
@@ -168,12 +161,9 @@ class RunCollector:
     def _forget(
         self, transaction: Transaction, context: Context, item: DeadRun | DeadModel, at: Micros
     ) -> int:
-        if isinstance(item, DeadRun):
-            subject = urn.run(item.run_id)
-            artifacts = store.remove_run(transaction, context.project, item)
-        else:
-            subject = urn.logged_model(item.model_id)
-            artifacts = store.remove_model(transaction, context.project, item)
+        """Removes artifacts and lineage of something removed, and says so; how many artifacts went."""
+        subject = urn.run(item.run_id) if isinstance(item, DeadRun) else urn.logged_model(item.model_id)
+        artifacts = store.remove_artifacts(transaction, context.project, item.artifact_root)
         lineage.forget(transaction, context.project, subject)
         detail = {"name": item.name, "artifacts": artifacts}
         audit.record(transaction, context, "tracking.collect", subject, detail, at)

@@ -11,7 +11,7 @@ from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Reader
 from holdfast.base.operations import operation
 from holdfast.tracking.comparison import Comparison, compare
-from holdfast.tracking.records import LoggedRun
+from holdfast.tracking.records import LoggedRun, measured
 from holdfast.tracking.run_records import (
     CompareRuns,
     CurvesFound,
@@ -25,7 +25,6 @@ from holdfast.tracking.run_records import (
     RunSearch,
     RunsFound,
     RunSummary,
-    measured,
 )
 from holdfast.tracking.service.metrics import Curve, MetricService
 from holdfast.tracking.service.runs import RunService

@@ -7,7 +7,7 @@ from typing import Literal
 from holdfast.base import events, lineage, urn
 from holdfast.base.clock import Micros
 from holdfast.base.context import Context
-from holdfast.base.errors import InvalidError, NotFoundError
+from holdfast.base.errors import NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Reader, Transaction
 from holdfast.base.operations import operation
 from holdfast.tracking import policy
@@ -15,10 +15,8 @@ from holdfast.tracking.errors import RunEndedError
 from holdfast.tracking.records import (
     Experiment,
     GetRunRequest,
-    ListRunsRequest,
     MetricPoint,
     Run,
-    RunPage,
     RunResult,
 )
 from holdfast.tracking.service.experiments import make_default
@@ -28,8 +26,6 @@ from holdfast.tracking.store import experiments as experiment_store
 from holdfast.tracking.store import metrics as metric_store
 from holdfast.tracking.store import runs as store
 from holdfast.tracking.store import upgrade as upgrade_store
-
-_PAGE_MOST = 1000
 
 
 class TrackingService:
@@ -49,15 +45,6 @@ class TrackingService:
     def get_run(self, context: Context, request: GetRunRequest) -> Run:
         with self._ledger.read() as reader:
             return self.run_in(reader, context, request.run_id)
-
-    @operation("GET", "/runs", "List runs, newest first.")
-    def list_runs(self, context: Context, request: ListRunsRequest) -> RunPage:
-        limit = max(1, min(request.limit, _PAGE_MOST))
-        cursor = None if request.after is None else _parse_cursor(request.after)
-        with self._ledger.read() as reader:
-            found = store.list_runs(reader, context.project, request.experiment, cursor, limit + 1)
-        page = tuple(found[:limit])
-        return RunPage(page, _cursor(page[-1]) if len(found) > limit else None)
 
     def start_run(
         self,
@@ -160,7 +147,7 @@ class TrackingService:
         """A run as a snapshot or transaction sees it; `NotFoundError` when there is none."""
         found = store.find_run(reader, context.project, run_id)
         if found is None:
-            raise NotFoundError(f"there is no run {run_id!r}", hint="list runs with `holdfast status`")
+            raise NotFoundError(f"there is no run {run_id!r}", hint="list runs with `holdfast runs list`")
         return found
 
     def metric_history(self, reader: Reader, context: Context, run_id: str, key: str) -> list[MetricPoint]:
@@ -197,16 +184,3 @@ def _check_running(run: Run) -> None:
             f"the run {run.run_id} is {run.status} and cannot finish",
             hint="train again with `holdfast train`",
         )
-
-
-def _cursor(run: Run) -> str:
-    return f"{run.started_at}-{run.run_id}"
-
-
-def _parse_cursor(text: str) -> store.Cursor:
-    at, _, run_id = text.partition("-")
-    if not at.isdecimal() or not run_id:
-        raise InvalidError(
-            f"{text!r} is not a page mark", hint="pass on the `next_after` of the page before", field="after"
-        )
-    return int(at), run_id

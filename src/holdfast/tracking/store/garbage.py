@@ -51,13 +51,19 @@ class DeadExperiment(msgspec.Struct, frozen=True):
     name: str
 
 
-def dead_runs(reader: Reader, project: str, before: Micros, among: Collection[str] = ()) -> list[DeadRun]:
-    """Runs deleted before a time, those started last first; `among` are ids to choose from."""
-    condition = f" AND run_id IN ({', '.join('?' * len(among))})" if among else ""
+def dead_runs(
+    reader: Reader, project: str, before: Micros, among: Sequence[int] | None = None
+) -> list[DeadRun]:
+    """Runs deleted before a time, those started last first; `among` are numbers to choose from."""
+    # The plus keeps the index of deleted runs out of it where their numbers are known.
+    condition, numbers = "deleted_at <= ?", tuple[int, ...]()
+    if among is not None:
+        condition = f"+deleted_at <= ? AND number IN ({', '.join('?' * len(among)) or 'NULL'})"
+        numbers = tuple(among)
     rows = reader.query(
         "SELECT number, run_id, name, artifact_root FROM run WHERE project = ? AND lifecycle = 'deleted'"
-        f" AND deleted_at IS NOT NULL AND deleted_at <= ?{condition} ORDER BY started_at DESC, number DESC",
-        (project, before, *among),
+        f" AND {condition} ORDER BY started_at DESC, number DESC",
+        (project, before, *numbers),
     )
     return [DeadRun(row["number"], row["run_id"], row["name"], row["artifact_root"]) for row in rows]
 
@@ -162,20 +168,37 @@ def count_artifacts(reader: Reader, project: str, folders: Sequence[str]) -> int
     return count
 
 
-def remove_run(transaction: Transaction, project: str, run: DeadRun) -> int:
-    """Removes a run with everything that was logged to it; how many artifacts went."""
-    for table in _OF_RUN:
-        transaction.execute(f"DELETE FROM {table} WHERE run_number = ?", (run.number,))
-    transaction.execute("DELETE FROM run WHERE number = ?", (run.number,))
-    return _remove_artifacts(transaction, project, run.artifact_root)
+def remove_runs(transaction: Transaction, runs: Sequence[DeadRun]) -> None:
+    """Removes runs with everything that was logged to them, their artifacts aside."""
+    _remove(transaction, "run", _OF_RUN, "run_number", [run.number for run in runs])
 
 
-def remove_model(transaction: Transaction, project: str, model: DeadModel) -> int:
-    """Removes a logged model; how many artifacts went."""
-    for table in _OF_MODEL:
-        transaction.execute(f"DELETE FROM {table} WHERE model_number = ?", (model.number,))
-    transaction.execute("DELETE FROM logged_model WHERE number = ?", (model.number,))
-    return _remove_artifacts(transaction, project, model.artifact_root)
+def remove_models(transaction: Transaction, models: Sequence[DeadModel]) -> None:
+    """Removes logged models, their artifacts aside."""
+    _remove(transaction, "logged_model", _OF_MODEL, "model_number", [model.number for model in models])
+
+
+def remove_artifacts(transaction: Transaction, project: str, root: str) -> int:
+    """Removes the files below an artifact root, where their bytes are ours; how many went."""
+    path = root.removeprefix(_SCHEME)
+    parent, _, name = path.rpartition("/")
+    known = transaction.one(
+        "SELECT 1 AS found FROM artifact_folder WHERE project = ? AND parent = ? AND name = ?",
+        (project, parent, name),
+    )
+    if known is None or not root.startswith(_SCHEME):
+        return 0
+    count = 0
+    for part in in_parts(folders_below(transaction, project, root)):
+        marks = ", ".join("?" * len(part))
+        count += transaction.execute(
+            f"DELETE FROM artifact WHERE project = ? AND folder IN ({marks})", (project, *part)
+        )
+        transaction.execute(
+            f"DELETE FROM artifact_folder WHERE project = ? AND parent IN ({marks})", (project, *part)
+        )
+    _remove_empty(transaction, project, path)
+    return count
 
 
 def remove_experiment(transaction: Transaction, project: str, experiment: DeadExperiment) -> None:
@@ -239,20 +262,14 @@ def _known(reader: Reader, table: str, column: str, project: str, ids: Sequence[
     return found
 
 
-def _remove_artifacts(transaction: Transaction, project: str, root: str) -> int:
-    folders = folders_below(transaction, project, root)
-    count = 0
-    for part in in_parts(folders):
+def _remove(
+    transaction: Transaction, table: str, of_it: Sequence[str], column: str, numbers: Sequence[int]
+) -> None:
+    for part in in_parts(numbers):
         marks = ", ".join("?" * len(part))
-        count += transaction.execute(
-            f"DELETE FROM artifact WHERE project = ? AND folder IN ({marks})", (project, *part)
-        )
-        transaction.execute(
-            f"DELETE FROM artifact_folder WHERE project = ? AND parent IN ({marks})", (project, *part)
-        )
-    if folders:
-        _remove_empty(transaction, project, folders[0])
-    return count
+        for other in of_it:
+            transaction.execute(f"DELETE FROM {other} WHERE {column} IN ({marks})", part)
+        transaction.execute(f"DELETE FROM {table} WHERE number IN ({marks})", part)
 
 
 def _remove_empty(transaction: Transaction, project: str, folder: str) -> None:

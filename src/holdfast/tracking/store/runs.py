@@ -16,11 +16,10 @@ from holdfast.tracking.records import (
     Run,
     RunHead,
     RunResult,
+    measured,
 )
 from holdfast.tracking.store import inputs, metrics
 from holdfast.tracking.store.metrics import in_parts
-
-Cursor = tuple[Micros, str]
 
 # What an index keeps of a text; equality on the rest is decided by the row.
 HEAD_CHARACTERS = 64
@@ -145,25 +144,6 @@ def find_run(reader: Reader, project: str, run_id: str) -> Run | None:
     return None if row is None else _own(reader, [row])[0]
 
 
-def list_runs(
-    reader: Reader, project: str, experiment: str | None, after: Cursor | None, limit: int
-) -> list[Run]:
-    """Newest first; `after` is the (started_at, run_id) of the last run of the page before."""
-    conditions = ["r.project = ?", "r.lifecycle = 'active'"]
-    values: list[Any] = [project]
-    if experiment is not None:
-        conditions.append("e.name = ?")
-        values.append(experiment)
-    if after is not None:
-        conditions.append("(r.started_at, r.run_id) < (?, ?)")
-        values.extend(after)
-    rows = reader.query(
-        f"{_OWN} WHERE {' AND '.join(conditions)} ORDER BY r.started_at DESC, r.run_id DESC LIMIT ?",
-        (*values, limit),
-    )
-    return _own(reader, rows)
-
-
 def logged(reader: Reader, numbers: Sequence[int], *, brief: bool = False) -> list[LoggedRun]:
     """Runs as clients see them, in the order of their numbers given; `brief` leaves out what was logged."""
     rows: dict[int, Row] = {}
@@ -242,7 +222,7 @@ def _own(reader: Reader, rows: Iterable[Row]) -> list[Run]:
             ended_at=row["ended_at"],
             seed=row["seed"],
             parameters=parameters[row["number"]],
-            metrics={metric.key: metric.value for metric in latest[row["number"]]},
+            metrics={metric.key: measured(metric.value) for metric in latest[row["number"]]},
             tags=tags[row["number"]],
             datasets=from_json(row["datasets"], tuple[str, ...]),
             code=from_json(row["code"], CodeSnapshot | None),  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ import msgspec
 
 from holdfast.base.context import Context
 from holdfast.base.errors import NotFoundError
-from holdfast.tracking.records import LoggedRun
-from holdfast.tracking.run_records import CurvesRequest, RunCurve, measured
+from holdfast.tracking.records import LoggedRun, measured
+from holdfast.tracking.run_records import CurvesRequest, RunCurve
 from holdfast.tracking.service.metrics import Curve
 from holdfast.ui import urls
 from holdfast.ui.kit import Column, Paging, Row, render_table
