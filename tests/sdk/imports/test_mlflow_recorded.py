@@ -20,7 +20,7 @@ from tests.sdk.imports.sources import (
     run_import,
 )
 from tests.sdk.imports.told import told_by_rest, without_gated
-from tests.wire.mlflow.tracking_server import Raw
+from tests.wire.mlflow.tracking_server import Raw, server_arguments
 
 
 @pytest.fixture
@@ -84,6 +84,21 @@ def test_everything_is_here_as_the_client_said_and_a_second_import_changes_nothi
     assert (again["points"], again["files"]) == (0, 0)
     assert again["versions"]["new"] == again["aliases"]["new"] == again["logged_models"]["new"] == 0
     assert found_here(home) == expected(name)
+
+
+@pytest.mark.postgresql
+def test_a_ledger_on_postgresql_takes_it_up_too(tmp_path, postgresql_url):
+    home = Home(tmp_path / "home")
+    process = start_server(home, server_arguments(postgresql_url), detached=True)
+    try:
+        path = make_database(tmp_path)
+        assert run_import(home, path)["problems"] == []
+        assert found_here(home) == expected("store")
+        again = run_import(home, path)
+        assert (again["runs"]["known"], again["points"], again["files"]) == (10, 0, 0)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_one_home_can_be_brought_into_another(home, tmp_path):

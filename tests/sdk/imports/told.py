@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import os
+import subprocess
+import sys
 import urllib.parse
 
 HIDDEN = ("holdfast.", "mlflow.prompt.is_prompt", "_mlflow_prompt_type")
@@ -16,15 +20,23 @@ def number(value):
     return value.hex() if math.isfinite(value) else str(value)
 
 
-def told_by_client(uri, models=True):
-    """What MLflow's client says of a store."""
-    import mlflow
+def told_by_client(uri):
+    """What MLflow's client says of a store.
+
+    It is asked in a process of its own: the client remembers by the ids of runs and models where their artifacts were,
+    and those ids are the same in a store and in what was imported of it.
+    """
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
+    command = [sys.executable, __file__, uri]
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _ask(uri):
     from mlflow import MlflowClient
     from mlflow.entities import ViewType
 
-    # Downloads of mlflow-artifacts: addresses go to the global server, whatever the client was made for.
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
     client = MlflowClient(uri, uri)
     experiments = client.search_experiments(ViewType.ALL)
     told = {"experiments": {}, "runs": {}, "logged_models": {}, "models": {}}
@@ -39,9 +51,8 @@ def told_by_client(uri, models=True):
         # The client lists those of one experiment only.
         for model in client.search_logged_models([item.experiment_id]):
             told["logged_models"][model.model_id] = _logged_model(client, model, item.name)
-    if models:
-        found = [*client.search_registered_models(), *client.search_registered_models(_PROMPTS)]
-        told["models"] = {model.name: _model(client, model) for model in found}
+    found = [*client.search_registered_models(), *client.search_registered_models(_PROMPTS)]
+    told["models"] = {model.name: _model(client, model) for model in found}
     return told
 
 
@@ -313,3 +324,7 @@ def _own(tags):
 
 def _pairs(items):
     return {item["key"]: item.get("value", "") for item in items or ()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_ask(sys.argv[1])))
