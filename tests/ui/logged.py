@@ -110,6 +110,8 @@ def log_many_metrics(world: World, metrics: int = 100) -> str:
     dataset = DatasetUsed("imagenet", "a1b2c3d4", "s3", '{"uri": "s3://bucket/imagenet"}')
     model = services.logged_models.create(KIM, experiment, name="resnet", source_run_id=run.run_id)
     services.logged_models.finish(KIM, model.model_id, "ready")
+    put(world, f"{experiment}/models/{model.model_id}/artifacts/MLmodel", _FILES["model/MLmodel"])
+    put(world, f"{experiment}/models/{model.model_id}/artifacts/example/input.png", png(20, 10))
     runs.log_inputs(KIM, run.run_id, [RunInput(dataset, {"mlflow.data.context": "training"})])
     runs.log_outputs(KIM, run.run_id, [ModelLink(model.model_id)])
     for place in range(3):

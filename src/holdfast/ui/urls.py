@@ -39,15 +39,21 @@ def run_curves(run_id: str, metric: str = "", *, system: bool = False) -> str:
     return with_query(path, metric=metric) if metric else path
 
 
-def run_artifacts(run_id: str, path: str) -> str:
-    """A folder or a file of a run. The path is in the query, as a file may be named like a page of ours."""
-    return with_query(f"{run(run_id)}/artifacts", path=path) if path else f"{run(run_id)}/artifacts"
+def run_artifacts(run_id: str, path: str, model: str = "") -> str:
+    """A folder or a file of a run, or of a model that it logged.
+
+    The path is in the query, as a file may be named like a page of ours.
+    """
+    return with_query(f"{run(run_id)}/artifacts", **_given(model=model, path=path))
 
 
-def run_file(run_id: str, path: str, *, shown: bool = False) -> str:
+def run_file(run_id: str, path: str, *, shown: bool = False, model: str = "") -> str:
     """The bytes of a file of a run: a download, or an image for our own page where it is one."""
-    changes = {"path": path, "shown": "yes"} if shown else {"path": path}
-    return with_query(f"{run(run_id)}/file", **changes)
+    return with_query(f"{run(run_id)}/file", **_given(model=model, path=path, shown="yes" if shown else ""))
+
+
+def _given(**values: str) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}
 
 
 def runs_of(experiment: str) -> str:
@@ -86,7 +92,8 @@ def json_of(path: str) -> str:
 
 
 def with_query(path: str, /, **values: object) -> str:
-    return f"{path}?{urlencode({name: str(value) for name, value in values.items()})}"
+    query = urlencode({name: str(value) for name, value in values.items()})
+    return f"{path}?{query}" if query else path
 
 
 def of_urn(urn: str) -> str:

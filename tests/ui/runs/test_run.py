@@ -108,6 +108,19 @@ def test_artifacts_are_folders_with_previews(home: Logged) -> None:
     assert downloaded.content == bytes(range(256)) * 40
 
 
+def test_the_files_of_a_logged_model_are_browsed_from_its_run(home: Logged) -> None:
+    url = unescape(re.findall(r'<a href="([^"]*)">resnet</a>', home.page(f"/runs/{home.many}"))[0])
+    assert "MLmodel" in home.page(url)
+    folder = home.page(f"{url}&path=example")
+    assert "input.png" in folder
+    picture = home.page(f"{url}&path=example/input.png")
+    source = unescape(re.findall(r'<img class="preview" src="([^"]*)"', picture)[0])
+    assert home.client.get(source).content == logged.png(20, 10)
+    assert home.client.get(url.replace(home.many, home.hostile)).status_code == 404, "it is another run's"
+    assert home.client.get(f"/runs/{home.many}/artifacts?model=m-nothing").status_code == 404
+    assert home.client.get(f"{url}&path=../../secret").status_code == 400
+
+
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "picture.png"])
 @pytest.mark.parametrize("shown", ["", "yes"])
 def test_nothing_a_run_logged_can_run_in_our_name(home: Logged, name: str, shown: str) -> None:

@@ -41,19 +41,20 @@ _ENTRIES_MOST = 1000
 
 
 class ArtifactsData(msgspec.Struct, frozen=True):
-    """A folder or a file of a run as data; paths begin below the run's artifact root."""
+    """A folder or a file of a run, or of a model that it logged, as data; paths begin below its root."""
 
     run_id: str
     path: str
+    model_id: str = ""
     files: tuple[StoredArtifact, ...] = ()
     file: StoredArtifact | None = None
 
 
 def show(services: PageServices, context: Context, request: PageRequest) -> View:
-    """A folder of a run's artifacts, or one file with its preview: `?path=` says which."""
+    """A folder of a run's artifacts, or one file with its preview: `?path=` says which, `?model=` of which model."""
     run = services.logged_runs.get(context, request.parameters["run_id"])
     path = check_artifact_path(request.query.get("path", ""))
-    data = gather(services, context, run, path)
+    data = gather(services, context, run, path, request.query.get("model", ""))
     page = head(
         services,
         request,
@@ -69,40 +70,51 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
     parts = {
         "run": run,
         "tabs": run_tabs(run),
-        "way": _way(run.run_id, path),
+        "way": _way(data),
         "listing": _listing(run, data),
         "file": _file_facts(data.file) if data.file else (),
-        "preview": preview(services, context, run, data.file) if data.file else None,
-        "download_url": urls.run_file(run.run_id, path) if data.file else "",
+        "preview": preview(services, context, data, data.file) if data.file else None,
+        "download_url": urls.run_file(run.run_id, path, model=data.model_id) if data.file else "",
     }
     return View("artifacts.html", page, data, parts)
 
 
-def gather(services: PageServices, context: Context, run: LoggedRun, path: str) -> ArtifactsData:
-    """What is at a path of a run.
+def gather(
+    services: PageServices, context: Context, run: LoggedRun, path: str, model_id: str = ""
+) -> ArtifactsData:
+    """What is at a path of a run, or of a model that it logged.
 
     Raises:
-        NotFoundError: neither a file nor a folder is there.
+        NotFoundError: neither a file nor a folder is there, or no such model.
     """
-    root = root_of(run)
+    root = root_of(services, context, run, model_id)
     if root is None:
-        return ArtifactsData(run.run_id, path)
+        return ArtifactsData(run.run_id, path, model_id)
     at = f"{root}/{path}" if path else root
     children = services.artifacts.children(context, at)
     if children or not path:
         listed = tuple(_below(item, root) for item in children[:_ENTRIES_MOST])
-        return ArtifactsData(run.run_id, path, listed)
+        return ArtifactsData(run.run_id, path, model_id, listed)
     found, _ = services.artifacts.open(context, at)
-    return ArtifactsData(run.run_id, path, file=_below(found, root))
+    return ArtifactsData(run.run_id, path, model_id, file=_below(found, root))
 
 
-def root_of(run: LoggedRun) -> str | None:
-    """The folder of our artifact store that holds a run's files; None where they are in another store."""
-    return artifact_folder(run.artifact_root)
+def root_of(services: PageServices, context: Context, run: LoggedRun, model_id: str = "") -> str | None:
+    """The folder of our artifact store that holds the files; None where they are in another store.
+
+    Raises:
+        NotFoundError: the run logged no such model.
+    """
+    if not model_id:
+        return artifact_folder(run.artifact_root)
+    model = services.logged_models.get(context, model_id)
+    if model.source_run_id != run.run_id and model_id not in {link.model_id for link in run.model_outputs}:
+        raise NotFoundError(f"the run {run.run_id} logged no model {model_id[:100]!r}")
+    return artifact_folder(model.artifact_location)
 
 
 def open_file(
-    services: PageServices, context: Context, run_id: str, path: str
+    services: PageServices, context: Context, run_id: str, path: str, model_id: str = ""
 ) -> tuple[StoredArtifact, Path]:
     """A file of a run and where its bytes are.
 
@@ -111,7 +123,7 @@ def open_file(
         InvalidError: the path leads out of the run's artifacts.
     """
     run = services.logged_runs.get(context, run_id)
-    root, path = root_of(run), check_artifact_path(path)
+    root, path = root_of(services, context, run, model_id), check_artifact_path(path)
     if root is None or not path:
         raise NotFoundError("there is no such file", hint="choose one on the artifacts page of the run")
     return services.artifacts.open(context, f"{root}/{path}")
@@ -135,13 +147,17 @@ class FilePreview(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def preview(services: PageServices, context: Context, run: LoggedRun, file: StoredArtifact) -> FilePreview:
+def preview(
+    services: PageServices, context: Context, data: ArtifactsData, file: StoredArtifact
+) -> FilePreview:
     """The preview of a file of a run."""
-    _, place = open_file(services, context, run.run_id, file.path)
+    _, place = open_file(services, context, data.run_id, file.path, data.model_id)
     if image_type(place) is not None:
         if file.size_bytes > IMAGE_BYTES_MOST:
             return FilePreview("none", note=f"An image of {size(file.size_bytes)} is not shown here.")
-        return FilePreview("image", url=urls.run_file(run.run_id, file.path, shown=True))
+        return FilePreview(
+            "image", url=urls.run_file(data.run_id, file.path, shown=True, model=data.model_id)
+        )
     with place.open("rb") as source:
         start = source.read(TEXT_BYTES_MOST)
     text = _text(start, whole=file.size_bytes <= len(start))
@@ -172,7 +188,7 @@ def _pretty(text: str, path: str) -> str:
         return text
 
 
-def tree_table(run_id: str, files: tuple[StoredArtifact, ...], empty: Markup) -> Markup:
+def tree_table(run_id: str, files: tuple[StoredArtifact, ...], empty: Markup, model_id: str = "") -> Markup:
     """Folders first, then files with their sizes."""
     columns = (
         Column("name", "Name", sortable=False),
@@ -187,7 +203,7 @@ def tree_table(run_id: str, files: tuple[StoredArtifact, ...], empty: Markup) ->
                 "size": None if item.is_folder else item.size_bytes,
                 "digest": item.digest,
             },
-            urls.run_artifacts(run_id, item.path),
+            urls.run_artifacts(run_id, item.path, model_id),
             item.path,
         )
         for item in ordered
@@ -197,7 +213,7 @@ def tree_table(run_id: str, files: tuple[StoredArtifact, ...], empty: Markup) ->
 
 def no_artifacts(run: LoggedRun) -> Markup:
     """Why there is nothing to list, and the line that fills it."""
-    if root_of(run) is None:
+    if artifact_folder(run.artifact_root) is None:
         return Markup(
             "<h3>Kept elsewhere</h3><p>Its artifacts are at <code>{}</code>; open them there.</p>"
         ).format(run.artifact_root)
@@ -209,7 +225,7 @@ def no_artifacts(run: LoggedRun) -> Markup:
 def _listing(run: LoggedRun, data: ArtifactsData) -> Markup:
     if data.file is not None:
         return Markup("")
-    listed = tree_table(run.run_id, data.files, no_artifacts(run))
+    listed = tree_table(run.run_id, data.files, no_artifacts(run), data.model_id)
     if len(data.files) < _ENTRIES_MOST:
         return listed
     return listed + Markup("<p class='muted'>The first {} entries.</p>").format(
@@ -230,13 +246,17 @@ def _file_facts(file: StoredArtifact) -> tuple[Fact, ...]:
     )
 
 
-def _way(run_id: str, path: str) -> tuple[Crumb, ...]:
+def _way(data: ArtifactsData) -> tuple[Crumb, ...]:
     """The folders that lead to a path, each a link."""
-    parts = path.split("/") if path else []
+    parts = data.path.split("/") if data.path else []
     folders = ["/".join(parts[: place + 1]) for place in range(len(parts))]
+
+    def at(name: str, path: str) -> Crumb:
+        return Crumb(name, urls.run_artifacts(data.run_id, path, data.model_id))
+
     return (
-        Crumb("artifacts", urls.run_artifacts(run_id, "")),
-        *(Crumb(folder.rpartition("/")[2], urls.run_artifacts(run_id, folder)) for folder in folders),
+        at(data.model_id or "artifacts", ""),
+        *(at(folder.rpartition("/")[2], folder) for folder in folders),
     )
 
 

@@ -15,7 +15,7 @@ from holdfast.ui.kit import Column, Fact, Row, badge, render_table, table
 from holdfast.ui.kit.format import MISSING, code_block, duration, number, short_id, time_tag
 from holdfast.ui.page import PageRequest
 from holdfast.ui.runs.run_data import RunData
-from holdfast.ui.words import by, metric_name
+from holdfast.ui.words import by, metric_name, sentence
 
 _SEARCHABLE_FROM = 10
 _METRICS_A_PAGE = 20
@@ -192,7 +192,7 @@ def models_table(data: RunData, now: Micros) -> Markup | None:
     rows = [
         Row(
             {
-                "model": model.name,
+                "model": link(model.name, urls.run_artifacts(data.described.run.run_id, "", model.model_id)),
                 "status": model.status.replace("_", " "),
                 "registered": _registered(data, model.model_id),
                 "metrics": ", ".join(f"{item.key} {number(item.value)}" for item in model.metrics[:3])
@@ -258,6 +258,7 @@ def environment(run: RunDescription) -> tuple[Fact, ...]:
         Fact("Python", run.environment.python),
         Fact("Platform", run.environment.platform),
         Fact("Processors", number(run.environment.cpu_count)),
+        *(Fact(sentence(name), value) for name, value in run.environment.hardware.items()),
         Fact("Packages", number(len(run.environment.packages))),
     )
 

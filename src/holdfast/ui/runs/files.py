@@ -34,9 +34,11 @@ def send_file(services: PageServices, door: Door) -> Callable[[Request], Awaitab
 
 
 def _answer(services: PageServices, request: Request) -> Response:
-    path = request.query_params.get("path", "")
-    found, place = open_file(services, context_of(request), request.path_params["run_id"], path)
-    shown = request.query_params.get("shown") == "yes"
+    query, run_id = request.query_params, request.path_params["run_id"]
+    found, place = open_file(
+        services, context_of(request), run_id, query.get("path", ""), query.get("model", "")
+    )
+    shown = query.get("shown") == "yes"
     kind = image_type(place) if shown else None
     name = quote(found.path.rpartition("/")[2], safe="")
     headers = {
