@@ -30,7 +30,13 @@ def data() -> None:
 
 @data.command()
 @click.argument("name")
-@click.argument("source")
+@click.argument("source", required=False)
+@click.option("--sql", help="A query instead of SOURCE; needs --connection.")
+@click.option(
+    "--connection",
+    envvar="HOLDFAST_CONNECTION",
+    help="sqlite:///PATH or postgresql://USER@HOST/DATABASE; its password is not kept.",
+)
 @click.option("--key", "keys", multiple=True, help="A column that names the entity; may be repeated.")
 @click.option("--time", default="", help="The column with the rows' times (times, dates or ISO 8601 text).")
 @click.option("--label", help="The column that models learn to predict.")
@@ -40,17 +46,30 @@ def data() -> None:
 @json_option
 @click.pass_obj
 def add(
-    session: Session, name: str, source: str, keys: tuple[str, ...], time: str, label: str | None,
-    dropped: tuple[str, ...], append: bool, message: str, as_json: bool,
+    session: Session, name: str, source: str | None, sql: str | None, connection: str | None, keys: tuple[str, ...],
+    time: str, label: str | None, dropped: tuple[str, ...], append: bool, message: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make SOURCE a version of the dataset NAME: CSV or Parquet, a file, a 'pattern' or a folder.
+    """Make SOURCE a version of the dataset NAME: a CSV or Parquet file, a 'pattern', a folder, a Delta table, an s3://
+    address; or the rows of a query.
 
     Rows that a version has already are that version; nothing is stored twice.
     """
+    if source is None and sql is None:
+        raise click.UsageError("name a SOURCE, or a query with --sql and --connection")
     from holdfast.sdk.datasets import add_source
 
     added = add_source(
-        session, name, source, key=keys, time=time, label=label, drop=dropped, append=append, message=message
+        session,
+        name,
+        source,
+        sql=sql,
+        connection=connection if sql is not None else None,
+        key=keys,
+        time=time,
+        label=label,
+        drop=dropped,
+        append=append,
+        message=message,
     )
     if as_json:
         print_json(added)

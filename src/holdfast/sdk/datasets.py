@@ -48,8 +48,10 @@ class Added(AddedDataset, frozen=True):
 
 def add(
     name: str,
-    source: Any,
+    source: Any = None,
     *,
+    sql: str | None = None,
+    connection: str | None = None,
     key: str | Sequence[str] | None = None,
     time: str | None = None,
     label: str | None = None,
@@ -66,7 +68,10 @@ def add(
 
     Args:
         name: the dataset; made where it is new.
-        source: a CSV or Parquet file, a pattern or folder of them, or a polars, pandas or pyarrow frame.
+        source: a CSV or Parquet file, a pattern or folder of them, a Delta table, an `s3://` address, or a polars,
+            pandas or pyarrow frame.
+        sql: a query instead of a source, and `connection` where to run it: `sqlite:///path` or `postgresql://…`. No
+            password is kept.
         key: the column(s) that name an entity; with `time` they tell the rows apart, and are checked to.
         time: the column with the rows' times: datetimes, dates or strings in ISO 8601.
         label: the column that models learn to predict.
@@ -88,6 +93,8 @@ def add(
         session,
         name,
         source,
+        sql=sql,
+        connection=connection,
         key=checks.names(key, "key"),
         time=time or "",
         label=label,
@@ -100,8 +107,10 @@ def add(
 def add_source(
     session: Session,
     name: str,
-    source: Any,
+    source: Any = None,
     *,
+    sql: str | None = None,
+    connection: str | None = None,
     key: tuple[str, ...] = (),
     time: str = "",
     label: str | None = None,
@@ -120,7 +129,7 @@ def add_source(
     urn.check_name(name, "dataset")
     client = session.client()
     blobs = Blobs(session.home.blobs)
-    reading = open_source(source)
+    reading = open_source(source, sql=sql, connection=connection)
     # The parts are blobs long before a row names them: no garbage is collected meanwhile.
     with hold(blobs.root, alone=False, within_s=_WAIT_FOR_GARBAGE_S, refused=_COLLECTING):
         for attempt in range(_APPEND_ATTEMPTS):

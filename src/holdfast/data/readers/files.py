@@ -136,16 +136,21 @@ class _File:
             raise
 
     def _row_groups(self) -> Iterator[pl.DataFrame]:
-        """The rows in slices: polars' own batches decode several row groups ahead, whatever their size."""
-        try:
-            scan = pl.scan_parquet(self.path, glob=False, low_memory=True, hive_partitioning=False)
-            rows = max(1, int(scan.select(pl.len()).collect().item()))
-            width = max(1, scan.head(1024).collect().estimated_size() // min(rows, 1024))
-            step = max(1024, _SLICE_BYTES // max(1, int(width)))
-            for start in range(0, rows, step):
-                yield scan.slice(start, step).collect().cast(self._casts)  # type: ignore[arg-type]
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise unreadable(str(self.path), error) from error
+        scan = pl.scan_parquet(self.path, glob=False, low_memory=True, hive_partitioning=False)
+        for frame in slices(scan, str(self.path)):
+            yield frame.cast(self._casts)  # type: ignore[arg-type]
+
+
+def slices(scan: pl.LazyFrame, shown: str) -> Iterator[pl.DataFrame]:
+    """The rows of a scan in slices: polars' own batches decode several row groups ahead, whatever their size."""
+    try:
+        rows = max(1, int(scan.select(pl.len()).collect().item()))
+        width = max(1, scan.head(1024).collect().estimated_size() // min(rows, 1024))
+        step = max(1024, _SLICE_BYTES // max(1, int(width)))
+        for start in range(0, rows, step):
+            yield scan.slice(start, step).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise unreadable(shown, error) from error
 
 
 def _settle(tables: Sequence[_File]) -> None:
