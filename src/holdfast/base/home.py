@@ -136,6 +136,13 @@ class ProcessLock:
         return True
 
     def release(self) -> None:
+        """Lets go of the lock, also where a forked child has its file open."""
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self.forget()
+
+    def forget(self) -> None:
+        """In a forked child: leaves the lock to the parent."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

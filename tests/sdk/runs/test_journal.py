@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,23 @@ def test_a_forked_child_writes_a_file_of_its_own(tmp_path: Path) -> None:
     # The lock of the parent's file is the parent's alone.
     mine, childs = folder.journals()
     assert not mine.is_closed() and childs.is_closed()
+
+
+def test_a_child_forked_at_the_wrong_moment_keeps_no_lock(tmp_path: Path) -> None:
+    folder, journal = opened(tmp_path)
+    journal.append(Measurements(1, 0, {"x": 1.0}))
+    assert folder.lock.acquire()
+    with folder.guarded():
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+    try:
+        with folder.guarded():
+            pass
+        folder.lock.release()
+        assert RunFolder(folder.path).lock.acquire()
+        journal.close()
+        assert not folder.has_writers()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

@@ -51,6 +51,8 @@ class RunFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
+            # A child forked meanwhile has the file open too, so closing it here would not let go of the lock.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     @contextlib.contextmanager
@@ -117,6 +119,10 @@ class RunFolder:
     def set_aside(self, reason: str) -> Path:
         """Keeps what the server refused, where nobody sends it again."""
         kept = self.path.with_name(f"{self.path.name}.refused")
+        number = 1
+        while kept.exists():
+            number += 1
+            kept = self.path.with_name(f"{self.path.name}.refused-{number}")
         with contextlib.suppress(OSError):
             (self.path / "refused.txt").write_text(reason + "\n")
             self.path.rename(kept)

@@ -99,6 +99,7 @@ class Journal:
             if descriptor is not None:
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, self._size)
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
                 os.close(descriptor)
             self._size = 0
 
@@ -236,6 +237,8 @@ class JournalFile:
             return True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Said outright, because a child forked meanwhile has the file open too.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         except OSError:
             return False
         finally:

@@ -113,7 +113,7 @@ class Shipper:
     def forget(self) -> None:
         """In a forked child: the locks are the parent's, and so is the connection."""
         for folder, _ in self._folders.values():
-            folder.lock.release()
+            folder.lock.forget()
 
     def _work(self) -> None:
         pause = _INTERVAL_S
