@@ -25,6 +25,7 @@ _COMMANDS = {
     "demo": "holdfast.cli.demo.command",
     "deploy": "holdfast.cli.rollouts",
     "down": "holdfast.cli.down",
+    "features": "holdfast.cli.features",
     "import": "holdfast.cli.import_",
     "models": "holdfast.cli.model_list",
     "promote": "holdfast.cli.rollouts",

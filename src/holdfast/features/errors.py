@@ -25,6 +25,16 @@ class ViewNotFoundError(NotFoundError):
     """There is no such feature view or version in the project."""
 
 
+class FeatureServiceNotFoundError(NotFoundError):
+    """There is no such feature service or version in the project."""
+
+
+class PushError(InvalidError):
+    """Rows that are pushed do not fit their view."""
+
+    code = "invalid_push"
+
+
 class OnlineStoreError(UnavailableError):
     """The online store cannot be opened or is full."""
 

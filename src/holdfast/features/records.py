@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from holdfast.base.clock import Micros
+from holdfast.data.records import TableSpec
 
 ViewKind = Literal["table", "request"]
 AggregationOp = Literal["sum", "mean", "count", "distinct", "last", "min", "max"]
@@ -118,3 +119,124 @@ class GetViewRequest(msgspec.Struct, frozen=True):
 
     name: str
     version: str
+
+
+class ViewDraft(msgspec.Struct, frozen=True):
+    """A view to register: its declaration, the features that it gives, and its table as it was declared."""
+
+    spec: FeatureViewSpec
+    columns: tuple[str, ...]
+    table: TableSpec | None = None
+
+
+class RegisterFeaturesRequest(msgspec.Struct, frozen=True):
+    """The views and services of one file, with its code as `base.bundle.encode` packs it."""
+
+    bundle: bytes
+    entry: str
+    views: tuple[ViewDraft, ...]
+    services: tuple[FeatureServiceSpec, ...] = ()
+
+
+class RegisteredFeatures(msgspec.Struct, frozen=True):
+    """The versions that the views and services of a file have."""
+
+    views: tuple[FeatureView, ...]
+    services: tuple[FeatureServiceVersion, ...] = ()
+
+
+class GetViewCodeRequest(msgspec.Struct, frozen=True):
+    """The code of one version of a view, by number or `latest`."""
+
+    name: str
+    version: str
+
+
+class ViewCode(msgspec.Struct, frozen=True):
+    """What a view is computed with: the blob of its code, the entry file, its table with an absolute source."""
+
+    view: FeatureView
+    bundle: str
+    entry: str
+    table: TableSpec | None
+
+
+class ListServicesRequest(msgspec.Struct, frozen=True):
+    """All feature services of the project in their newest versions."""
+
+
+class FeatureServiceList(msgspec.Struct, frozen=True):
+    """Feature services by name."""
+
+    services: tuple[FeatureServiceVersion, ...]
+
+
+class GetServiceRequest(msgspec.Struct, frozen=True):
+    """One version of a feature service, by number or `latest`."""
+
+    name: str
+    version: str
+
+
+class Materialization(msgspec.Struct, frozen=True):
+    """That a view's rows were brought to the online store: those that counted after `from_at` (None: all) and by
+    `to_at`."""
+
+    view: str
+    from_at: Micros | None
+    to_at: Micros
+    rows: int
+    entities: int
+    finished_at: Micros = 0
+    by: str = ""
+
+
+class RecordMaterializationRequest(msgspec.Struct, frozen=True):
+    """Tells that a view was materialized; `view` is its URN."""
+
+    materialization: Materialization
+
+
+class ListMaterializationsRequest(msgspec.Struct, frozen=True):
+    """The last materializations of a view (all of its versions), newest first."""
+
+    name: str
+    limit: int = 20
+
+
+class MaterializationList(msgspec.Struct, frozen=True):
+    """Materializations, newest first."""
+
+    materializations: tuple[Materialization, ...]
+
+
+class PushRequest(msgspec.Struct, frozen=True):
+    """Rows for a view's online values: each has `time` (ISO 8601), the entity's keys, and every feature; for an
+    aggregated view every column that it aggregates. `available_at` and `created_at` may be among them.
+    """
+
+    name: str
+    rows: tuple[dict[str, Any], ...]
+    version: str = "latest"
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What was written."""
+
+    view: str
+    rows: int
+    entities: int
+
+
+class ForgetEntityRequest(msgspec.Struct, frozen=True):
+    """Deletes what online stores keep of an entity, named by its keys."""
+
+    entity: dict[str, str | int | float | bool]
+
+
+class ForgottenEntity(msgspec.Struct, frozen=True):
+    """From which views something was deleted, and which are about the entity together with other keys and must be
+    asked for with all of them."""
+
+    views: tuple[str, ...]
+    needing_more_keys: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ class FeatureService:
     )
     def get_view(self, context: Context, request: GetViewRequest) -> FeatureView:
         with self._ledger.read() as reader:
-            return self._find(reader, context, request.name, request.version)
+            return self.find(reader, context, request.name, request.version)
 
     def view(self, context: Context, view_urn: str) -> FeatureView:
         """The view of a URN such as `features/demand_history@2`.
@@ -55,7 +55,7 @@ class FeatureService:
         """
         name, _, version = view_urn.removeprefix(_PREFIX).partition("@")
         with self._ledger.read() as reader:
-            return self._find(reader, context, name, version)
+            return self.find(reader, context, name, version)
 
     def record_view(
         self,
@@ -100,7 +100,12 @@ class FeatureService:
         events.emit(transaction, context, "features.versioned", {"name": view.name, "version": number}, at)
         return view
 
-    def _find(self, reader: Reader, context: Context, name: str, version: str) -> FeatureView:
+    def find(self, reader: Reader, context: Context, name: str, version: str) -> FeatureView:
+        """One version of a view, by number or `latest`, in a transaction that has begun.
+
+        Raises:
+            ViewNotFoundError: there is no such view or version; says which there are.
+        """
         newest = store.latest_number(reader, context.project, name)
         number = newest if version == _LATEST else int(version) if version.isdecimal() else -1
         found = store.find_view(reader, context.project, name, number)

@@ -23,7 +23,8 @@ def read_table(
     """The rows of a table's source that were available by `as_of_at`, with `time` (Datetime µs UTC).
 
     Where the table declares `available` or `created`, feature functions see them as `available_at` and
-    `created_at`. `_available_at` is from when a row counts in any case: rows without it never do.
+    `created_at`. `_available_at` is from when a row counts in any case, for a table with a label not before
+    the label is due: rows without it, or without their label, never do.
 
     Raises:
         SourceError: the source cannot be read. TableError: it has no source, or a time cannot be computed.
@@ -46,7 +47,10 @@ def read_table(
         rows = frame.with_columns(**added).collect()
     except pl.exceptions.PolarsError as error:
         raise TableError(f"{spec.name} cannot be read ({str(error).strip().splitlines()[0]})") from error
-    counts_from = pl.max_horizontal(TIME, "available_at") if "available_at" in added else pl.col(TIME)
+    if spec.label is not None:
+        rows = rows.filter(pl.col(spec.label).is_not_null())
+    due = pl.col(TIME) + pl.duration(microseconds=spec.label_delay_us)
+    counts_from = pl.max_horizontal(due, "available_at") if "available_at" in added else due
     if "available_at" in added:
         rows = rows.filter(pl.col("available_at").is_not_null())
     rows = rows.with_columns(counts_from.alias(AVAILABLE_AT))

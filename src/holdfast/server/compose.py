@@ -23,6 +23,8 @@ from holdfast.data import store as data_store
 from holdfast.data.retention import RetentionService
 from holdfast.data.service import DataService
 from holdfast.features import store as features_store
+from holdfast.features.catalog import FeatureCatalog
+from holdfast.features.online_features import OnlineFeatures
 from holdfast.features.service import FeatureService
 from holdfast.loop import store as loop_store
 from holdfast.loop.actions import Actions
@@ -98,6 +100,8 @@ SERVICE_TYPES: tuple[type, ...] = (
     DataService,
     RetentionService,
     FeatureService,
+    FeatureCatalog,
+    OnlineFeatures,
     RegistryService,
     VersionCatalog,
     AliasCatalog,
@@ -130,6 +134,8 @@ class Services:
     data: DataService
     retention: RetentionService
     features: FeatureService
+    feature_catalog: FeatureCatalog
+    online_features: OnlineFeatures
     registry: RegistryService
     models: ModelCatalog
     versions: VersionCatalog
@@ -253,6 +259,8 @@ def compose(
         data=data,
         retention=RetentionService(ledger, clock, data),
         features=features,
+        feature_catalog=FeatureCatalog(ledger, blobs, clock, features),
+        online_features=OnlineFeatures(ledger, clock, home, features),
         registry=registry,
         models=ModelCatalog(changes),
         versions=versions,

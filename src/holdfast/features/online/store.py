@@ -126,6 +126,28 @@ class OnlineStore:
             for key, value in (marks or {}).items():
                 transaction.put_mark(key, value)
 
+    def forget_rows(self, views: Sequence[FeatureView], entity: Mapping[str, Any]) -> set[str]:
+        """Deletes the labelled rows and waiting inputs of an entity, from which views would be computed again.
+
+        Args:
+            views: those of which the keys are all in `entity`.
+
+        Returns:
+            The URNs of the views over histories that had rows.
+        """
+        forgotten = set()
+        with self.write() as transaction:
+            for view in views:
+                values = [entity[name] for name in view.spec.entity]
+                group = digest_key("group", view.spec.table, view.spec.entity, values)
+                if transaction.history(group, -(1 << 62)):
+                    transaction.trim(group, 1 << 62)
+                    transaction.set_mark(group, transaction.mark(group) + 1)
+                    forgotten.add(view.urn)
+            for keys in {view.spec.entity for view in views if view.spec.entity}:
+                transaction.forget_inputs({name: entity[name] for name in keys})
+        return forgotten
+
     def mark_of(self, key: bytes) -> bytes | None:
         """What was last kept under a mark."""
         with self._begin(db=self._marks) as reader:
@@ -210,6 +232,15 @@ class OnlineTransaction:
         prefix = pending_key[: pending_key.index(b"\0") + 1]
         if row_id is not None and entity_key(prefix, [row_id]) == pending_key:
             self._transaction.delete(alias, db=self._store._aliases)
+
+    def forget_inputs(self, entity: Mapping[str, Any]) -> None:
+        """Drops every waiting input that has these values."""
+        cursor = self._transaction.cursor(db=self._store._pending)
+        going_on = cursor.first()
+        while going_on:
+            row = _decode_pending(cursor.value()).row
+            same = all(row.get(name) == value for name, value in entity.items())
+            going_on = cursor.delete() if same else cursor.next()
 
     def append(
         self, group: bytes, time: Micros, row_id: bytes, row: dict[str, Any], *, replace: bool
