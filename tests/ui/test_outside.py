@@ -101,6 +101,9 @@ def test_approving_deploys_and_grants(client: TestClient, world: World) -> None:
     assert world.services.registry.version(logged.KIM, NAME, 1).stage == "live"
     assert client.post(f"/alias-requests/{number}/approve").status_code == 409
     assert client.get(f"/models/{NAME}/versions/1").status_code == 200
+    model = client.get(f"/models/{NAME}").text
+    assert f"holdfast deploy {NAME} --version 1<" not in model, "it is deployed already"
+    assert "sklearn (skops)" in model
 
 
 def test_a_pickle_is_not_deployed_without_a_word_of_trust(client: TestClient, world: World) -> None:

@@ -60,15 +60,19 @@ def look(services: PageServices, context: Context, entry: Entry) -> Outside:
     if is_prompt(entry.tags):
         return Outside(entry, _UNKNOWN, "", "a prompt, which is not deployed")
     command = ["holdfast", "deploy", entry.name, "--version", str(entry.version)]
-    if entry.ready:
-        return Outside(entry, Outlook((), "", "deployable"), shlex.join(command))
     try:
         folder = services.sources.folder(context, entry)
         _, place = services.artifacts.open(context, f"{folder}/MLmodel")
         with place.open("rb") as source:
             found = outlook(source.read(TEXT_BYTES_MOST).decode("utf-8", "replace"))
     except HoldfastError as error:
-        return Outside(entry, _UNKNOWN, "", str(error))
+        if not entry.ready:
+            return Outside(entry, _UNKNOWN, "", str(error))
+        found = Outlook((), "", "deployable")
+    if entry.ready:
+        # It was read once, and is kept in a form that serves: whatever the folder says counts no more.
+        found = msgspec.structs.replace(found, verdict="deployable")
+        return Outside(entry, found, "" if entry.stage == "live" else shlex.join(command))
     trust = ["--trust"] if found.verdict == "needs trust" else []
     refused = found.verdict == "not servable"
     return Outside(entry, found, "" if refused else shlex.join([*command, *trust]))
@@ -136,6 +140,8 @@ def to_deploy(item: Outside) -> Markup:
         "not servable": badge("not supported", "sklearn, lightgbm and onnx can be served"),
         "unknown": badge("unknown", item.reason),
     }
+    if item.entry.stage == "live":
+        return badge("live")
     text = item.command or (item.reason if item.outlook.verdict == "unknown" else "cannot be served here")
     shown = (
         Markup("<code>{}</code>").format(text)
