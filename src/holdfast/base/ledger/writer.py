@@ -104,8 +104,7 @@ class GroupWriter:
             batch.append(item)
             if len(batch) >= _GROUP_MOST:
                 return batch, True
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
+            if self._queue.empty():  # nobody else takes from it
                 return batch, True
+            item = self._queue.get_nowait()
         return batch, False

@@ -7,9 +7,9 @@ is meant to cost little more than making it durable.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import re
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -28,6 +28,7 @@ _BODY_BYTES_MOST = 64 << 20
 # Messages of this size (a batch of a thousand points) are read and checked on the event loop: another thread would
 # need the interpreter for as long, and two changes of threads besides.
 _QUICK_BYTES = 256 << 10
+_END_WITHIN_S = 0.02
 _JSON = (b"content-type", b"application/json")
 _PROJECT = re.compile(r"/p/([^/]+)(/.*)")
 _PREFIXES = re.compile(
@@ -75,12 +76,14 @@ class MlflowDoor:
     def __init__(self, routes: Iterable[Route], otherwise: ASGIApp) -> None:
         self._router = Router(routes)
         self._otherwise = otherwise
+        self._answering = _Answering()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._otherwise(scope, receive, send)
             return
+        self._answering.end_answered()
         project, path = _split(scope["path"])
         if not _PREFIXES.match(path):
             await self._otherwise(scope, receive, send)
@@ -115,10 +118,58 @@ class MlflowDoor:
         if method != "GET":
             call.body = await read_body(receive)
         if route.submit is not None and len(call.body) <= _QUICK_BYTES:
-            await _respond_when_done(route.submit(call), send)
+            await self._answering.respond(route.submit(call), send)
             return
         body = await asyncio.get_running_loop().run_in_executor(self._threads, _run, route, call)
         await respond(send, 200, body)
+
+
+class _Answering:
+    """Answers with the results of futures, from whichever thread is done with them.
+
+    granian's `send` takes an answer at once and from any thread. So the thread that made a change durable sends the
+    answer itself. The request is ended on the event loop when the next one comes, or a moment later: waking the
+    loop for it would keep the writer from the next commit, as both need the interpreter.
+    """
+
+    def __init__(self) -> None:
+        self._answered: deque[asyncio.Future[None]] = deque()
+        self._open = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def respond(self, queued: Future[Any], send: Send) -> None:
+        """Answers with the result of a future, or with its error."""
+        if not _sends_at_once(send):
+            await respond(send, 200, encode(await asyncio.wrap_future(queued)))
+            return
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        self._open += 1
+        if self._timer is None:
+            self._timer = loop.call_later(_END_WITHIN_S, self._look)
+
+        def answer(done: Future[Any]) -> None:
+            try:
+                for message in _messages(done):
+                    send(message)
+            finally:
+                self._answered.append(ended)
+
+        queued.add_done_callback(answer)
+        await ended
+
+    def end_answered(self) -> None:
+        """Ends the requests that have their answer."""
+        while self._answered:
+            ended = self._answered.popleft()
+            self._open -= 1
+            if not ended.done():
+                ended.set_result(None)
+
+    def _look(self) -> None:
+        self.end_answered()
+        again = asyncio.get_running_loop().call_later
+        self._timer = again(_END_WITHIN_S, self._look) if self._open else None
 
 
 def _run(route: Route, call: Call) -> bytes:
@@ -126,30 +177,6 @@ def _run(route: Route, call: Call) -> bytes:
         return encode(route.submit(call).result())
     assert route.answer is not None
     return encode(route.answer(call))
-
-
-async def _respond_when_done(queued: Future[Any], send: Send) -> None:
-    """Answers with the result of a future, or with its error.
-
-    granian's `send` takes an answer at once and from any thread. So the thread that made the change durable sends
-    the answer itself, and the event loop is woken only afterwards, to end the request.
-    """
-    if not _sends_at_once(send):
-        await respond(send, 200, encode(await asyncio.wrap_future(queued)))
-        return
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-
-    def answer(done: Future[Any]) -> None:
-        try:
-            for message in _messages(done):
-                send(message)
-        finally:
-            with contextlib.suppress(RuntimeError):  # the server has stopped in the meantime
-                loop.call_soon_threadsafe(_end, ended)
-
-    queued.add_done_callback(answer)
-    await ended
 
 
 def _sends_at_once(send: Send) -> bool:
@@ -166,11 +193,6 @@ def _messages(done: Future[Any]) -> tuple[Message, Message]:
         raised = error
     status, body = error_answer(raised if isinstance(raised, Exception) else RuntimeError(repr(raised)))
     return response(status, body, retry=status == 503)
-
-
-def _end(ended: asyncio.Future[None]) -> None:
-    if not ended.done():
-        ended.set_result(None)
 
 
 async def read_body(receive: Receive, most: int = _BODY_BYTES_MOST) -> bytes:
