@@ -206,6 +206,19 @@ def test_collections_and_backups_of_several_processes_keep_apart(
         pass
 
 
+def test_a_child_forked_while_the_lock_was_held_does_not_keep_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    with hold(tmp_path, alone=True, within_s=0, refused="in use"):
+        child = context.Process(target=time.sleep, args=(60,))
+        child.start()
+    try:
+        with hold(tmp_path, alone=True, within_s=0, refused="in use"):
+            pass
+    finally:
+        child.kill()
+        child.join()
+
+
 def test_writers_beside_a_collector_always_find_what_they_wrote(blobs: Blobs) -> None:
     """Few contents, put again and again when they are old, named a moment later, and forgotten again."""
     grace_s, until = 0.8, time.monotonic() + 4.0

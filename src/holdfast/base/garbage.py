@@ -103,6 +103,8 @@ def hold(blobs: Path, *, alone: bool, within_s: float, refused: str) -> Iterator
             time.sleep(_LOOK_EVERY_S)
         yield
     finally:
+        # Let go outright: a child that was forked meanwhile has the descriptor too, and would keep the lock.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
