@@ -14,10 +14,10 @@ __all__ = ["client", "project", "raw", "registry_url", "tracked", "tracking_home
 @pytest.fixture
 def tracked(tracking_url, monkeypatch):
     """MLflow pointed at the server, in an experiment of the test's own; its id."""
-    from tests.real_mlflow import mlflow
+    from tests.real_mlflow import mlflow, use_server
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    mlflow.set_tracking_uri(tracking_url)
+    use_server(tracking_url)
     experiment = mlflow.set_experiment(uuid.uuid4().hex)
     yield experiment.experiment_id
     mlflow.end_run()

@@ -19,7 +19,7 @@ from sklearn.linear_model import LinearRegression
 
 from holdfast.base.home import Home
 from holdfast.cli.session import start_process
-from tests.real_mlflow import mlflow, pd
+from tests.real_mlflow import mlflow, pd, use_server
 from tests.server.conftest import holdfast
 from tests.wire.mlflow.tracking_server import server_arguments
 
@@ -54,11 +54,9 @@ def home(tmp_path_factory, ledger_location):
         start_process(home, "server", server_arguments(ledger_location), home.server, detached=True),
         start_process(home, "serve", ["--port", "0"], home.serving, detached=True),
     ]
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(home.server().url)
+    use_server(home.server().url)
     mlflow.set_experiment("plain-script")
     yield home
-    mlflow.set_tracking_uri(before)
     for process in started:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)

@@ -8,7 +8,7 @@ from holdfast.base.client import Client
 from holdfast.base.context import local_context
 from holdfast.registry.catalog.records import DeclineAliasRequest, ListAliasRequestsRequest
 from holdfast.registry.catalog.service.aliases import AliasCatalog
-from tests.real_mlflow import mlflow
+from tests.real_mlflow import mlflow, use_server
 
 MlflowClient, MlflowException = mlflow.MlflowClient, mlflow.MlflowException
 
@@ -214,8 +214,7 @@ def test_sources_on_the_servers_disk_are_refused(client, source):
 
 
 def test_prompts_are_models_with_tags(client, registry_url):
-    mlflow.set_tracking_uri(registry_url)
-    mlflow.set_registry_uri(registry_url)
+    use_server(registry_url)
     made = mlflow.genai.register_prompt("greeting", "Hello {{name}}!", commit_message="first")
     again = mlflow.genai.register_prompt("greeting", "Hi {{name}}!", tags={"tone": "short"})
     assert (made.version, again.version) == (1, 2)
