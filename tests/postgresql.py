@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -123,9 +124,17 @@ def new_schema(postgresql_server: str) -> Iterator[str]:
 
     schema = f"test_{os.getpid()}_{next(_numbers)}"
     yield f"{postgresql_server}{'&' if '?' in postgresql_server else '?'}schema={schema}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute("SET client_min_messages = warning")
-        connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+    # A server that was just killed may still hold locks for a moment: the two then wait for each other.
+    for attempt in range(5):
+        try:
+            with psycopg.connect(postgresql_server, autocommit=True) as connection:
+                connection.execute("SET client_min_messages = warning")
+                connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+            return
+        except psycopg.OperationalError:
+            if attempt == 4:
+                raise
+            time.sleep(0.2)
 
 
 LEDGERS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql))
