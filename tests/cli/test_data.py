@@ -110,6 +110,22 @@ def test_python_has_the_same_nouns(home):
     assert "towns" in [found.table for found in datasets.list(home=root)]
 
 
+def test_a_declared_table_trains_whatever_was_added_under_its_name(home, tmp_path):
+    from tests.cli.test_commands import MODEL, rows
+
+    (tmp_path / "shop.py").write_text(MODEL)
+    rows().write_csv(tmp_path / "sales.csv")
+    assert "sales@1: 400 rows" in said(home, "add", "sales", str(tmp_path / "sales.csv"), "--time", "at")
+    trained = holdfast(home, "train", str(tmp_path / "shop.py"))
+    assert trained.returncode == 0, trained.stderr
+    assert "data/sales@2, 400 rows" in holdfast(home, "trace", "shop", "--version", "1").stdout
+    refused(holdfast(home, "data", "delete", "sales@2"), "sales@2 stays: tracking/run/")
+    assert "sales@1" in said(home, "delete", "sales@1")
+    refused(
+        holdfast(home, "data", "add", "sales", str(tmp_path / "sales.csv"), "--append"), "is a declared table"
+    )
+
+
 def test_two_who_append_at_once_both_get_their_rows(home):
     root = str(home.root)
     datasets.add("log", pl.DataFrame({"n": [0]}), home=root)

@@ -66,9 +66,14 @@ def test_what_early_releases_recorded_can_still_be_checked() -> None:
 
 def test_physical_layout_does_not_matter(tmp_path: Path) -> None:
     expected = fingerprint_frame(FRAME)
-    for rows in (1, 2, 1000):
-        FRAME.write_parquet(tmp_path / "t.parquet", row_group_size=rows, compression="zstd")
+    for rows, compression in ((1, "zstd"), (2, "uncompressed"), (1000, "snappy"), (3, "gzip"), (2, "lz4")):
+        FRAME.write_parquet(tmp_path / "t.parquet", row_group_size=rows, compression=compression)
         assert fingerprint_frame(pl.read_parquet(tmp_path / "t.parquet")) == expected
+    FRAME.with_columns(pl.col("weather").cast(pl.Categorical)).write_parquet(tmp_path / "dictionary.parquet")
+    dictionary = pl.read_parquet(tmp_path / "dictionary.parquet").with_columns(
+        pl.col("weather").cast(pl.String)
+    )
+    assert fingerprint_frame(dictionary) == expected
     chunked = pl.concat([FRAME.slice(0, 1), FRAME.slice(1, 2)], rechunk=False)
     assert fingerprint_frame(chunked) == expected
     for narrow in (pl.Int8, pl.UInt16):

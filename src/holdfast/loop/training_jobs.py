@@ -151,8 +151,11 @@ class TrainingJobs:
 def _still_grows(base: DatasetVersion, table: TableSpec) -> bool:
     """Whether a version can be grown by logged rows alone: its source has not been changed or replaced since.
 
-    A source that has gone is no change: what it held is in the version.
+    A source that has gone is no change: what it held is in the version. A version that was added as plain data has not
+    the columns that tell when a row was known.
     """
+    if base.provenance is not None:
+        return False
     if table.source is None or base.source is None:
         return base.source == table.source
     if base.source != table.source:
