@@ -278,7 +278,7 @@ def test_a_dataset_shows_its_parts_contract_and_parents(client: TestClient) -> N
         "7,900 rows, 1,900 of them logged while serving",
         "scored and flagged",
         "version 1",
-        "holdfast trace",
+        "holdfast data show",
     ):
         assert expected in page
 

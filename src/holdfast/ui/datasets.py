@@ -39,7 +39,7 @@ class DatasetData(msgspec.Struct, frozen=True):
 def show_list(services: PageServices, context: Context, request: PageRequest) -> View:
     """Every table with its newest version."""
     found = services.data.list_datasets(context, ListDatasetsRequest())
-    page = head(services, request, "Datasets", tab="Datasets", command="holdfast status")
+    page = head(services, request, "Datasets", tab="Datasets", command="holdfast data list")
     now = page.now_at
     columns = (
         Column("table", "Table"),
@@ -64,8 +64,9 @@ def show_list(services: PageServices, context: Context, request: PageRequest) ->
     listed = table(
         columns, rows, request.query, path=request.path, name="datasets", caption="Datasets",
         searchable=len(rows) > 10,
-        empty=Markup("<h3>No datasets yet</h3><p>Each training fixes the rows it saw as an immutable version.</p>{}")
-        .format(code_block("$ holdfast train FILE")),
+        empty=Markup("<h3>No datasets yet</h3><p>Each training fixes the rows it saw as an immutable version; any "
+                     "other data can be added.</p>{}")
+        .format(code_block("$ holdfast data add NAME FILE")),
     )  # fmt: skip
     return View("list.html", page, found, {"table": listed})
 
@@ -84,7 +85,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         kind="Dataset",
         subtitle=_summary(dataset),
         urn=dataset.urn,
-        command=_command(data),
+        command=f"holdfast data show {name}@{dataset.version}",
         crumbs=(("Datasets", urls.DATASETS),),
         live=False,
     )
@@ -96,15 +97,6 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "lineage": picture(data.lineage),
     }
     return View("dataset.html", page, data, parts)
-
-
-def _command(data: DatasetData) -> str:
-    """The trace of the first version that was trained on it, which prints the same; none was, no command."""
-    trained = [edge.target for edge in data.lineage.downstream if edge.target.startswith("registry/")]
-    if not trained:
-        return ""
-    name, _, number = trained[0].removeprefix("registry/").rpartition("@")
-    return f"holdfast trace {name} --version {number}"
 
 
 def _summary(dataset: DatasetVersion) -> str:
