@@ -47,7 +47,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         subtitle=f"{counted(len(waiting), 'request')} {'waits' if len(waiting) == 1 else 'wait'} for a person."
         if waiting
         else "",
-        command="holdfast status",
+        command="holdfast requests list",
         crumbs=(("Overview", urls.OVERVIEW),),
     )
     parts = {
