@@ -35,6 +35,7 @@ _BLOCK = b"\x11"
 _SQUEEZE_FROM_BYTES = 512
 _COLUMNS_FROM_POINTS = 32
 _HEADER = 9
+_FEW_PLANES = 3
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Point]).decode
 _decode_keys = msgspec.msgpack.Decoder(list[str]).decode
@@ -180,7 +181,7 @@ def unpack_block(data: bytes) -> Columns:
     if data[:1] != _BLOCK:
         raise HoldfastError("a block of metric points is damaged", hint="restore the home from its backup")
     count = int.from_bytes(data[1:_HEADER], "little")
-    raw = np.frombuffer(zstandard.ZstdDecompressor().decompress(data[_HEADER:]), dtype=np.uint8)
+    raw = np.frombuffer(_decompressor().decompress(data[_HEADER:]), dtype=np.uint8)
     steps, times, bits = (_join(part) for part in raw.reshape(3, 8 * count))
     return np.cumsum(steps), np.cumsum(times), bits.view(np.float64)
 
@@ -190,6 +191,13 @@ def _compressor() -> zstandard.ZstdCompressor:
     found: zstandard.ZstdCompressor | None = getattr(_of_thread, "compressor", None)
     if found is None:
         found = _of_thread.compressor = zstandard.ZstdCompressor(level=3)
+    return found
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    found: zstandard.ZstdDecompressor | None = getattr(_of_thread, "decompressor", None)
+    if found is None:
+        found = _of_thread.decompressor = zstandard.ZstdDecompressor()
     return found
 
 
@@ -211,4 +219,12 @@ def _regroup(values: Integers) -> npt.NDArray[np.uint8]:
 def _join(data: npt.NDArray[np.uint8]) -> Integers:
     import numpy as np
 
-    return np.ascontiguousarray(data.reshape(8, -1).T).reshape(-1).view(np.int64)
+    planes = data.reshape(8, -1)
+    used = [place for place in range(8) if planes[place].any()]
+    if len(used) > _FEW_PLANES:
+        return np.ascontiguousarray(planes.T).reshape(-1).view(np.int64)
+    # Differences are mostly small: adding up the few bytes that they have is faster than moving all eight.
+    joined = np.zeros(planes.shape[1], dtype=np.int64)
+    for place in used:
+        joined |= planes[place].astype(np.int64) << (8 * place)
+    return joined

@@ -18,9 +18,6 @@ from holdfast.tracking.store import runs as run_store
 from holdfast.tracking.store.paging import Mark, read_mark, write_mark
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from holdfast.tracking.packing import Columns, Integers
 
 
@@ -151,7 +148,7 @@ def _thinned(found: dict[str, Columns], key: str, most: int, steps: tuple[int, i
     if steps is not None:
         found = {run_id: _between(column, steps) for run_id, column in found.items()}
     # Steps are sorted within a run, so that no million of them need to be sorted or looked up.
-    own = [column[0][_firsts(column[0])] for column in found.values() if len(column[0])]
+    own = [_once(column[0]) for column in found.values() if len(column[0])]
     if not own:
         return []
     every = own[0] if len(own) == 1 else np.unique(np.concatenate(own))
@@ -161,9 +158,10 @@ def _thinned(found: dict[str, Columns], key: str, most: int, steps: tuple[int, i
     curves = []
     for run_id, column in found.items():
         first, last = np.searchsorted(column[0], every), np.searchsorted(column[0], every, side="right")
-        ranges = [np.arange(start, stop) for start, stop in zip(first, last, strict=True) if stop > start]
-        if ranges:
-            at = np.concatenate(ranges)
+        counts = last - first
+        if counts.any():
+            # Every place from first to last, of all steps at once.
+            at = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)
             curves.append(_curve(run_id, key, (column[0][at], column[1][at], column[2][at]), None))
     return curves
 
@@ -175,13 +173,12 @@ def _between(found: Columns, steps: tuple[int, int]) -> Columns:
     return found[0][first:last], found[1][first:last], found[2][first:last]
 
 
-def _firsts(steps: Integers) -> npt.NDArray[np.bool_]:
-    """Where a step comes for the first time, among sorted ones."""
+def _once(steps: Integers) -> Integers:
+    """Sorted steps, each once."""
     import numpy as np
 
-    kept = np.ones(len(steps), dtype=bool)
-    np.not_equal(steps[1:], steps[:-1], out=kept[1:])
-    return kept
+    new = steps[1:] != steps[:-1]
+    return steps if new.all() else steps[np.concatenate([[True], new])]
 
 
 def _outline(found: Columns, most: int) -> Columns:
