@@ -46,6 +46,14 @@ def test_kill_minus_nine_loses_no_acknowledged_change(tmp_path):
     assert len(found) <= len(acknowledged) + 1
 
 
+def test_a_closed_ledger_is_one_file(tmp_path):
+    ledger = SqliteLedger(tmp_path / "ledger.db", [NOTES])
+    ledger.write(lambda tx: tx.insert("INSERT INTO note (text) VALUES (?)", ("one",)))
+    assert texts(ledger) == ["one"]
+    ledger.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+
+
 def test_a_file_that_is_no_ledger_is_one_sentence(tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"not a database, " * 100)
     with pytest.raises(HomeError, match=r"ledger\.db cannot be (used|opened)"):
