@@ -46,6 +46,7 @@ _PUBLIC = {
     "retrain": "holdfast.sdk.policies",
     "run": "holdfast.sdk.runs.start",
     "shadow_then_switch": "holdfast.sdk.rollouts",
+    "training_frame": "holdfast.sdk.offline_features",
 }
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "retrain",
     "run",
     "shadow_then_switch",
+    "training_frame",
 ]
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from holdfast.sdk.feature_views import Entity, FeatureService, features, request_features
     from holdfast.sdk.gates import at_least, at_most, no_worse_than_production
     from holdfast.sdk.models import model
+    from holdfast.sdk.offline_features import training_frame
     from holdfast.sdk.policies import monitor, retrain
     from holdfast.sdk.rollouts import canary, direct, shadow_then_switch
     from holdfast.sdk.runs.start import run

@@ -16,6 +16,8 @@ from holdfast.features.join import ViewRows, join_views
 from holdfast.features.keys import same_key_types
 from holdfast.features.records import FeatureViewSpec
 
+_SEEN = "_seen"
+
 
 class ComputedView(NamedTuple):
     """A view as `compute_view` computed it, and the features of it that are wanted."""
@@ -88,12 +90,14 @@ def snapshot_grid(
     if every_us <= 0 or to_at < from_at:
         raise FeatureJoinError("a grid needs a step above zero and an end after its start")
     keys = [name for name in entities.columns if name != seen]
-    first = entities.group_by(keys, maintain_order=True).agg(pl.col(seen).min()) if seen else None
-    known = entities.select(keys).unique(maintain_order=True) if first is None else first
+    if seen is None:
+        known = entities.select(keys).unique(maintain_order=True)
+    else:
+        known = entities.group_by(keys, maintain_order=True).agg(pl.col(seen).min().alias(_SEEN))
     start, end = (to_datetime(at).replace(tzinfo=None) for at in (from_at, to_at))
     step = timedelta(microseconds=every_us)
     times = pl.datetime_range(start, end, step, time_unit="us", eager=True).alias(TIME)
     grid = pl.DataFrame(times).join(known, how="cross")
     if seen is not None:
-        grid = grid.filter(pl.col(seen) <= pl.col(TIME))
+        grid = grid.filter(pl.col(_SEEN) <= pl.col(TIME))
     return grid.select(TIME, *keys)
