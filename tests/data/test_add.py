@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -118,6 +119,34 @@ def test_csv_in_small_pieces_has_the_types_of_the_whole(
     assert (frame["m"][7], frame["late"].null_count()) == ("7", 300)
 
 
+_TEXT = st.none() | st.text(st.sampled_from('ab",\n\r é1.'), min_size=1, max_size=6)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(st.none() | st.integers(-99, 99), _TEXT), min_size=1, max_size=25), st.integers(1, 40)
+)
+def test_csv_in_pieces_is_what_polars_reads_at_once(
+    rows: list[tuple[int | None, str | None]], piece_bytes: int
+) -> None:
+    """Quotes, newlines and separators in texts, wherever the pieces are cut."""
+    frame = pl.DataFrame(rows, schema={"n": pl.Int64, "s": pl.String}, orient="row")
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder) / "t.csv"
+        frame.write_csv(path, quote_style="always")
+        expected = pl.read_csv(path, infer_schema_length=None, null_values=["", "NA"])
+        patch.setattr(csv_file, "PIECE_BYTES", piece_bytes)
+        file = csv_file.CsvFile(path)
+        while True:
+            try:
+                found = pl.concat(list(file.frames()))
+                break
+            except csv_file.TypesChangedError:
+                continue
+    assert found.rows() == expected.rows()
+    assert found.schema == expected.schema
+
+
 def test_many_files_are_one_version_with_common_types(tmp_path: Path, blobs: Blobs) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,a\n")
     (tmp_path / "b.csv").write_text("x,y\n2.5,b\n")
@@ -160,6 +189,18 @@ def test_an_append_shares_files_and_equals_the_whole(blobs: Blobs) -> None:
     third = build(many(5, 120_000), blobs, spec_of(again), base=again)
     assert third.draft.fingerprint == fingerprint_frame(many(120_005))
     assert third.draft.parent == 2
+
+
+def test_an_append_to_a_version_of_an_early_release(blobs: Blobs) -> None:
+    """Its parts tell no fingerprint to go on from, and its profile may be of other columns or gone."""
+    first = version_of(build(many(70_000), blobs).draft)
+    parts = tuple(msgspec.structs.replace(part, sealed="", fingerprint="e" * 64) for part in first.parts)
+    for profile in (first.profile, blobs.put(msgspec.msgpack.encode(Profile())), "0" * 64):
+        early = msgspec.structs.replace(first, parts=parts, fingerprint_format=1, profile=profile)
+        grown = build(many(1_000, 70_000), blobs, spec_of(early), base=early).draft
+        assert (grown.fingerprint, grown.fingerprint_format) == (fingerprint_frame(many(71_000)), 2)
+        assert profile_of(grown, blobs).row_count == 71_000
+        assert profile_of(grown, blobs).column("x").count == 71_000  # type: ignore[union-attr]
 
 
 def test_cells_are_kept_while_rows_fall_into_them_and_renewed_when_not(blobs: Blobs) -> None:
@@ -207,6 +248,7 @@ def test_roles_come_from_the_declaration_and_survive_an_append(blobs: Blobs) -> 
         ("a,at\n1,2026-01-01\n2,\n", {"time": "at"}, "the time in row 2 is missing or no time (at = null)"),
         ("a,at\n1,2\n", {"time": "at"}, "'at' is Int64, which is not a time"),
         ("a,y\n1,\n2,NA\n", {"label": "y"}, "the label 'y' is null in every row"),
+        ("a,*\n1,2\n", {}, "the column name '*' is reserved"),
         ("a,b\n1,2\n1,3\n", {"key": ("a",)}, "several rows have the same key (a = '1')"),
         ("a\n1\n", {"drop": ("a",), "label": "a"}, "column 'a' is the label and dropped at once"),
     ],

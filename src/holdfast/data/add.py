@@ -77,8 +77,8 @@ def _build(
         def again() -> Iterator[pl.DataFrame]:
             return (read_part(part, blobs) for part in writer.parts)
 
-        frames = (rows.take(piece) for piece in reading.frames() if piece.height)
-        for frame in frames if reading.in_memory else _gathered(frames):
+        pieces = (piece for piece in reading.frames() if piece.height)
+        for frame in map(rows.take, pieces if reading.in_memory else _gathered(pieces)):
             writer.add(frame)
             facts.add(frame)
             if profiler is None:
@@ -148,9 +148,9 @@ def _profiler(
     base: DatasetVersion | None,
     latest: DatasetVersion | None,
 ) -> Profiler:
-    return Profiler(
-        watched(fields), again, before=_profile_of(base, blobs), pinned=_profile_of(latest, blobs)
-    )
+    before = _profile_of(base, blobs)
+    pinned = _profile_of(latest, blobs)
+    return Profiler(watched(fields), again, before, pinned, shares_rows=base is not None)
 
 
 def _profile_of(version: DatasetVersion | None, blobs: Blobs) -> Profile | None:

@@ -12,7 +12,7 @@ parts, row groups, chunks, encodings or widths the rows lie; an append goes on f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,23 @@ FORMAT = 2
 BLOCK_ROWS = 65_536
 
 _HEADER = b"holdfast rows 2\n"
+_PHYSICAL: dict[FieldType, pl.DataType] = {
+    "integer": pl.Int64(),
+    "float": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "string": pl.String(),
+    "datetime": pl.Datetime("us"),
+}
+_FILLED: dict[FieldType, bool | int | float | str] = {
+    "integer": 0,
+    "float": 0.0,
+    "boolean": False,
+    "string": "",
+    "datetime": 0,
+}
 TAGS: dict[FieldType, int] = {"integer": 1, "float": 2, "boolean": 3, "string": 4, "datetime": 5}
+
+Columns = Sequence[tuple[str, FieldType]]
 
 
 class Fingerprint:
@@ -46,7 +62,7 @@ class Fingerprint:
         True
     """
 
-    def __init__(self, columns: Sequence[tuple[str, FieldType]], sealed: str | None = None) -> None:
+    def __init__(self, columns: Columns, sealed: str | None = None) -> None:
         self._columns = tuple(columns)
         self._link = bytes.fromhex(sealed) if sealed is not None else _first_link(self._columns)
         self._rest: list[pl.DataFrame] = []
@@ -82,8 +98,11 @@ class Fingerprint:
 
     def _next_link(self, block: pl.DataFrame) -> bytes:
         digest = blake3(self._link + block.height.to_bytes(4, "little"))
-        for (_, type_), column in zip(self._columns, block, strict=True):
-            digest.update(_column_digest(column, type_))
+        for pieces in column_bytes(block, self._columns):
+            column = blake3()
+            for piece in pieces:
+                column.update(piece)
+            digest.update(column.digest())
         return digest.digest()
 
 
@@ -111,7 +130,7 @@ def columns_of(frame: pl.DataFrame) -> tuple[tuple[str, FieldType], ...]:
     return tuple((name, field_type(name, type_)) for name, type_ in frame.schema.items())
 
 
-def _first_link(columns: Sequence[tuple[str, FieldType]]) -> bytes:
+def _first_link(columns: Columns) -> bytes:
     header = _HEADER + len(columns).to_bytes(4, "little")
     for name, type_ in columns:
         encoded = name.encode()
@@ -119,44 +138,45 @@ def _first_link(columns: Sequence[tuple[str, FieldType]]) -> bytes:
     return blake3(header).digest()
 
 
-def _column_digest(column: pl.Series, type_: FieldType) -> bytes:
-    digest = blake3(validity(column))
-    for block in value_bytes(column, type_):
-        digest.update(block)
-    return digest.digest()
+def column_bytes(rows: pl.DataFrame, columns: Columns) -> Iterator[list[bytes | memoryview]]:
+    """Validity and values of each column as the format writes them, nulls as 0, false or the empty string.
+
+    Everything that polars has to do is asked for at once: a query for each column would cost a millisecond each.
+    """
+    # A name such as `*` or `^x$` would mean several columns to polars, so they go by their numbers here.
+    rows = rows.rename(dict(zip(rows.columns, map(str, range(rows.width)), strict=True)))
+    types = {str(number): type_ for number, (_, type_) in enumerate(columns)}
+    texts = [name for name, type_ in types.items() if type_ == "string"]
+    with_nulls = {column.name for column in rows if column.null_count()}
+    values = rows.select(_value(name, type_, name in with_nulls) for name, type_ in types.items())
+    joined = values.select(pl.col(texts).str.join("")) if texts else pl.DataFrame()
+    lengths = values.select(pl.col(texts).str.len_bytes()) if texts else pl.DataFrame()
+    valid = rows.select(pl.col(name).is_not_null() for name in with_nulls)
+    whole = np.packbits(np.ones(rows.height, dtype=np.bool_), bitorder="little").tobytes()
+    for name, type_ in types.items():
+        pieces: list[bytes | memoryview] = [_packed(valid[name]) if name in with_nulls else whole]
+        if type_ == "string":
+            ends = np.cumsum(lengths[name].to_numpy(), dtype=np.uint64)
+            pieces += [_buffer(ends, "<u8"), joined[name][0].encode() if rows.height else b""]
+        elif type_ == "boolean":
+            pieces.append(_packed(values[name]))
+        elif type_ == "float":
+            numbers = values[name].to_numpy() + 0.0
+            numbers[np.isnan(numbers)] = np.nan
+            pieces.append(_buffer(numbers, "<f8"))
+        else:
+            pieces.append(_buffer(values[name].to_numpy(), "<i8"))
+        yield pieces
 
 
-def value_bytes(column: pl.Series, type_: FieldType) -> list[bytes | memoryview]:
-    """The values of a column as the format writes them, nulls as 0, false or the empty string."""
-    if type_ == "boolean":
-        return [packed(_filled(column, False))]
-    if type_ == "string":
-        texts = _filled(column.cast(pl.String), "")
-        ends = np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.uint64)
-        return [_buffer(ends, "<u8"), texts.str.join("").item().encode() if len(texts) else b""]
+def _value(name: str, type_: FieldType, has_nulls: bool) -> pl.Expr:
+    column = pl.col(name).cast(_PHYSICAL[type_])
     if type_ == "datetime":
-        return [_buffer(_filled(column.cast(pl.Datetime("us")).to_physical(), 0).to_numpy(), "<i8")]
-    if type_ == "integer":
-        return [_buffer(_filled(column.cast(pl.Int64), 0).to_numpy(), "<i8")]
-    numbers = _filled(column.cast(pl.Float64), 0.0).to_numpy() + 0.0
-    numbers[np.isnan(numbers)] = np.nan
-    return [_buffer(numbers, "<f8")]
+        column = column.to_physical()
+    return column.fill_null(_FILLED[type_]) if has_nulls else column
 
 
-def validity(column: pl.Series) -> bytes:
-    """One bit a row, 1 where it is not null."""
-    if column.null_count():
-        return packed(column.is_not_null())
-    return np.packbits(np.ones(len(column), dtype=np.bool_), bitorder="little").tobytes()
-
-
-def _filled(column: pl.Series, value: bool | float | str) -> pl.Series:
-    # Filling a column without nulls would plan and run a query for nothing, a millisecond each time.
-    return column.fill_null(value) if column.null_count() else column
-
-
-def packed(column: pl.Series) -> bytes:
-    """Booleans as bits, the least significant first."""
+def _packed(column: pl.Series) -> bytes:
     return np.packbits(column.to_numpy(), bitorder="little").tobytes()
 
 

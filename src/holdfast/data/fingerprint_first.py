@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import polars as pl
 from blake3 import blake3
 
-from holdfast.data.fingerprint import TAGS, columns_of, validity, value_bytes
+from holdfast.data.fingerprint import TAGS, column_bytes, columns_of
 
 _PART = b"holdfast rows 1\n"
 _VERSION = b"holdfast version 1\n"
@@ -30,12 +30,12 @@ def fingerprint_part(frame: pl.DataFrame) -> str:
         TableError: a column has a type that a table cannot hold.
     """
     digest = blake3(_PART + frame.height.to_bytes(8, "little") + frame.width.to_bytes(4, "little"))
-    for (name, type_), column in zip(columns_of(frame), frame, strict=True):
+    columns = columns_of(frame)
+    for (name, type_), pieces in zip(columns, column_bytes(frame, columns), strict=True):
         encoded = name.encode()
         digest.update(len(encoded).to_bytes(4, "little") + encoded + bytes([TAGS[type_]]))
-        digest.update(validity(column))
-        for block in value_bytes(column, type_):
-            digest.update(block)
+        for piece in pieces:
+            digest.update(piece)
     return digest.hexdigest()
 
 

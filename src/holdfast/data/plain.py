@@ -49,7 +49,7 @@ class PlainRows:
         if self._rows == 0:
             self._check_columns(frame.columns)
         drop = [PANDAS_INDEX, *self._spec.drop]
-        rows = pl.DataFrame([self._plain(column) for column in frame if column.name not in drop])
+        rows = self._plain(frame.drop(drop, strict=False))
         if self._spec.time and rows.height:
             rows = rows.with_columns(self._times(rows.get_column(self._spec.time)))
         if self._fields is not None:
@@ -81,6 +81,11 @@ class PlainRows:
                 raise missing_column(spec.name, role, name, existing)
             if role != "drop" and name in spec.drop:
                 raise TableError(f"{spec.name}: column {name!r} is the {role} and dropped at once")
+        patterns = [name for name in existing if name == "*" or (name.startswith("^") and name.endswith("$"))]
+        if patterns:
+            raise TableError(
+                f"{spec.name}: the column name {patterns[0]!r} is reserved", hint="rename the column"
+            )
         if self._fields is None:
             return
         kept = [name for name in existing if name not in (PANDAS_INDEX, *spec.drop)]
@@ -93,25 +98,17 @@ class PlainRows:
                 hint="correct them, leave columns out with --drop, or add them as a new version without --append",
             )
 
-    def _plain(self, column: pl.Series) -> pl.Series:
-        type_ = column.dtype
-        if isinstance(type_, pl.Datetime | pl.Date):
-            return _naive_utc(column)
-        if isinstance(type_, pl.Categorical | pl.Enum | pl.Null):
-            return column.cast(pl.String)
-        plain = POLARS_TYPES[field_type(column.name, type_)]
-        if plain == pl.String:
-            self._watch_mixture(column)
-            return column
-        if plain == pl.Int64 and type_ in (pl.UInt64, pl.Int128, pl.UInt128):
-            return _integers(column)
-        if not plain.is_float():
-            return column.cast(plain)
-        missing = column.null_count()
-        column = column.cast(plain).fill_nan(None)
-        if column.null_count() > missing:
-            self._nan[column.name] = self._nan.get(column.name, 0) + column.null_count() - missing
-        return column
+    def _plain(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """All columns in their plain types, by one query."""
+        rows = frame.select(_plain_column(column) for column in frame)
+        for column in rows:
+            before = frame.get_column(column.name)
+            if column.dtype == pl.String and before.dtype == pl.String:
+                self._watch_mixture(column)
+            elif before.dtype.is_float() and column.null_count() > before.null_count():
+                missing = column.null_count() - before.null_count()
+                self._nan[column.name] = self._nan.get(column.name, 0) + missing
+        return rows
 
     def _watch_mixture(self, column: pl.Series) -> None:
         """Counts numbers among texts: a few texts turn a column of numbers into one of texts without a word."""
@@ -164,6 +161,19 @@ def _without_label(field: FieldContract) -> FieldContract:
     return FieldContract(field.name, field.type, field.role, required=False)
 
 
+def _plain_column(column: pl.Series) -> pl.Expr | pl.Series:
+    type_ = column.dtype
+    if isinstance(type_, pl.Datetime | pl.Date):
+        return _naive_utc(column.name, type_)
+    if isinstance(type_, pl.Categorical | pl.Enum | pl.Null):
+        return pl.col(column.name).cast(pl.String)
+    plain = POLARS_TYPES[field_type(column.name, type_)]
+    if plain == pl.Int64 and type_ in (pl.UInt64, pl.Int128, pl.UInt128):
+        return _integers(column)
+    expression = pl.col(column.name).cast(plain)
+    return expression.fill_nan(None) if type_.is_float() else expression
+
+
 def _integers(column: pl.Series) -> pl.Series:
     narrow = column.cast(pl.Int64, strict=False)
     if len(worst := column.filter(narrow.is_null() & column.is_not_null())):
@@ -174,7 +184,8 @@ def _integers(column: pl.Series) -> pl.Series:
     return narrow
 
 
-def _naive_utc(column: pl.Series) -> pl.Series:
-    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
+def _naive_utc(name: str, type_: pl.Datetime | pl.Date) -> pl.Expr:
+    column = pl.col(name)
+    if isinstance(type_, pl.Datetime) and type_.time_zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return column.cast(_UTC)

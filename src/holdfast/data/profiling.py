@@ -35,7 +35,8 @@ class Profiler:
 
     Args:
         names: the numeric and the categorical columns to watch.
-        before: the profile of the rows that the version shares with its parent.
+        before: the profile of the rows that the version shares with its parent, whose cells are kept.
+        shares_rows: whether there are such rows; without their profile all rows are read again at the end.
         pinned: a profile whose cells to keep; its counts do not matter.
     """
 
@@ -45,12 +46,14 @@ class Profiler:
         again: Callable[[], Iterator[pl.DataFrame]],
         before: Profile | None = None,
         pinned: Profile | None = None,
+        shares_rows: bool = False,
     ) -> None:
         self._names = names
         self._again = again
         self._pinned = pinned if before is None else before
         if self._pinned is not None and not _same_columns(self._pinned, names):
             self._pinned = before = None
+        self._start_over = shares_rows and before is None
         self._whole = before
         self._only: pl.DataFrame | None = None
         self._frames = 0
@@ -59,6 +62,8 @@ class Profiler:
     def add(self, frame: pl.DataFrame) -> None:
         """Takes the next rows."""
         self._frames += 1
+        if self._start_over:
+            return
         if self._pinned is not None:
             found = build_profile(frame, pinned=self._pinned)
             self._whole = found if self._whole is None else merge(self._whole, found)
@@ -72,6 +77,8 @@ class Profiler:
 
     def finish(self, bounds: Bounds) -> Profile:
         """The profile of all rows, whose finite numbers lie within `bounds`."""
+        if self._start_over:
+            return self._from_scratch(self._names, bounds)
         if self._whole is not None:
             return self._renewed(self._whole, bounds)
         if self._only is not None:
@@ -83,6 +90,13 @@ class Profiler:
     def _count(self, cells: Profile) -> Profile:
         return merge_all(build_profile(frame, pinned=cells) for frame in self._again())
 
+    def _from_scratch(self, names: Names, bounds: Bounds) -> Profile:
+        """The profile of all rows of some columns, in cells of their own."""
+        cells = Cells(names)
+        for frame in self._again():
+            cells.add(frame)
+        return self._count(cells.pinned(bounds))
+
     def _renewed(self, whole: Profile, bounds: Bounds) -> Profile:
         """The profile with new cells for the columns that have outgrown theirs."""
         stale = [column.name for column in whole.columns if is_outgrown(column)]
@@ -92,10 +106,7 @@ class Profiler:
             [name for name in self._names[0] if name in stale],
             [n for n in self._names[1] if n in stale],
         )
-        cells = Cells(names)
-        for frame in self._again():
-            cells.add(frame)
-        fresh = self._count(cells.pinned(bounds))
+        fresh = self._from_scratch(names, bounds)
         return replace(
             whole,
             numeric=_exchanged(whole.numeric, fresh.numeric),

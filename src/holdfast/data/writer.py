@@ -72,9 +72,11 @@ class PartsWriter:
             if sum(piece.estimated_size() for piece in self._waiting) >= PART_BYTES:
                 self._store()
             return
+        self._store()
         for piece in frame.iter_slices(max(1, frame.height * PART_BYTES // size)):
-            self._store()
             self._waiting.append(piece)
+            # The whole frame is in memory already, so its pieces need not wait for one another.
+            self._store(patiently=False)
 
     def __enter__(self) -> PartsWriter:
         return self
@@ -96,12 +98,12 @@ class PartsWriter:
             raise ValueError("there are no rows to take a fingerprint of")
         return self._base_version.fingerprint, self._base_version.fingerprint_format
 
-    def _store(self) -> None:
+    def _store(self, *, patiently: bool = True) -> None:
         if not sum(piece.height for piece in self._waiting):
             return
         rows = pl.concat(self._waiting, rechunk=False)
         self._waiting = []
-        if self._storing:
+        if self._storing and patiently:
             self._stored(*self._storing[-1])
         future = self._background.submit(_write, rows, self._blobs)
         if self._fingerprint is None:

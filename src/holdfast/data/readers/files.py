@@ -21,7 +21,7 @@ from holdfast.data.records import Provenance, SourceFile, SourceKind
 
 FILES_KEPT = 1000
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
-_SLICE_BYTES = 12 << 20
+_SLICE_BYTES = 24 << 20
 _PATTERN = frozenset("*?[")
 
 
