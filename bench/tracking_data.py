@@ -8,17 +8,22 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from holdfast.base.clock import SystemClock
 from holdfast.base.context import local_context
-from holdfast.base.ledger import Ledger
+from holdfast.base.ledger import Ledger, Transaction
 from holdfast.base.ledger.opening import open_ledger
 from holdfast.server.compose import MIGRATIONS
-from holdfast.tracking.records import LoggedPoint
+from holdfast.tracking.ids import new_run_id
+from holdfast.tracking.records import LoggedPoint, Run
 from holdfast.tracking.service import ExperimentService, RunService
+from holdfast.tracking.store import experiments as experiment_store
+from holdfast.tracking.store import metrics as metric_store
+from holdfast.tracking.store import runs as run_store
 
 AT_MS = 1_700_000_000_000
 NAMES = 10
@@ -34,25 +39,37 @@ class Filler:
         clock = SystemClock()
         self._ledger = ledger
         self._experiments = ExperimentService(ledger, clock)
-        self._runs = RunService(ledger, clock, self._experiments, Random(os.urandom(16)))
+        self._ids = Random(os.urandom(16))
+        self._runs = RunService(ledger, clock, self._experiments, self._ids)
 
     def runs(self, count: int) -> str:
         """An experiment of so many runs, each with ten metrics and ten parameters; returns its id."""
         experiment = self._experiments.create(_CONTEXT, f"of {count} runs")
-        waiting: deque[Future[Any]] = deque()
-        begun = (
-            self._runs.submit_create(_CONTEXT, experiment, name=f"run-{number}", started_at=_at(number))
-            for number in range(count)
-        )
-        for number, created in enumerate(_ahead(begun)):
-            metrics, parameters = row(number)
-            points = [LoggedPoint(key, value, _at(number)) for key, value in metrics]
-            waiting.append(self._runs.submit_batch(_CONTEXT, created.result().run_id, points, parameters))
-            if len(waiting) > _IN_FLIGHT:
-                waiting.popleft().result()
-        for left in waiting:
-            left.result()
+        for first in range(0, count, _BATCH):
+            numbers = range(first, min(first + _BATCH, count))
+            self._ledger.write(partial(self._add_runs, experiment, numbers))
         return experiment
+
+    def _add_runs(self, experiment: str, numbers: range, transaction: Transaction) -> None:
+        """Many runs in one change, as the services would write each of them."""
+        found = experiment_store.find(transaction, _CONTEXT.project, int(experiment))
+        assert found is not None
+        for number in numbers:
+            metrics, parameters = row(number)
+            run = Run(
+                run_id=new_run_id(self._ids),
+                experiment="",
+                name=f"run-{number}",
+                status="running",
+                started_at=_at(number),
+                created_by="bench",
+                parameters=dict(parameters),
+                tags={"mlflow.runName": f"run-{number}"},
+            )
+            root = f"{found.artifact_location}/{run.run_id}/artifacts"
+            key = run_store.insert(transaction, _CONTEXT.project, run, found.number, root)
+            points = [(name, 0, _at(number), value) for name, value in metrics]
+            metric_store.append(transaction, key, found.number, points)
 
     def curve(self, points: int) -> str:
         """A run with one metric of so many noisy points, a thousand a call; returns its id."""
