@@ -107,6 +107,11 @@ def test_python_has_the_same_nouns(home):
     assert datasets.read("towns", home=root).select(pl.len()).collect().item() == 3
     assert datasets.get("towns@2", home=root) == grown.version
     assert [version.version for version in datasets.versions("towns", home=root)] == [2, 1]
+    assert datasets.diff("towns@1", "2", home=root).rows.added == 1
+    assert datasets.tag("towns@1", "gold", home=root).version == 1
+    assert datasets.gc("towns", dry_run=True, home=root).kept[0].because.startswith("it is tagged gold")
+    assert datasets.verify("towns@gold", home=root).ok
+    assert datasets.delete("towns@2", home=root).version == 2
     assert "towns" in [found.table for found in datasets.list(home=root)]
 
 

@@ -56,21 +56,14 @@ def add(
     """
     if source is None and sql is None:
         raise click.UsageError("name a SOURCE, or a query with --sql and --connection")
+    from holdfast.cli.data_views import counting
     from holdfast.sdk.datasets import add_source
 
-    added = add_source(
-        session,
-        name,
-        source,
-        sql=sql,
-        connection=connection if sql is not None else None,
-        key=keys,
-        time=time,
-        label=label,
-        drop=dropped,
-        append=append,
-        message=message,
-    )
+    with counting(name) as tell:
+        added = add_source(
+            session, name, source, sql=sql, connection=connection if sql is not None else None, key=keys, time=time,
+            label=label, drop=dropped, append=append, message=message, tell=tell,
+        )  # fmt: skip
     if as_json:
         print_json(added)
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,6 +17,18 @@ from holdfast.sdk.datasets import VersionDiff
 _SHIFTS_SHOWN = 10
 _NOTICED = 0.001
 _VALUES_SHOWN = 5
+
+
+@contextmanager
+def counting(name: str) -> Iterator[Callable[[int], None] | None]:
+    """Shows how many rows were read, where a person looks on."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"reading {name}") as status:
+        yield lambda rows: status.update(f"reading {name}: {rows:,} rows")
 
 
 def print_diff(found: VersionDiff) -> None:

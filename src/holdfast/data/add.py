@@ -37,6 +37,7 @@ def build_plain(
     base: DatasetVersion | None = None,
     latest: DatasetVersion | None = None,
     message: str = "",
+    tell: Callable[[int], None] | None = None,
 ) -> Built:
     """Stores the rows of a source as parts and returns what to register.
 
@@ -47,6 +48,7 @@ def build_plain(
         spec: the dataset's name, key, time and label; with `base` its own.
         base: the version to append to; its parts are shared.
         latest: the newest version of the dataset, whose profile's cells are kept where they still fit.
+        tell: is told how many rows were read, again and again.
 
     Raises:
         SourceError: the source cannot be read.
@@ -55,7 +57,7 @@ def build_plain(
     """
     while True:
         try:
-            return _build(spec, reading, blobs, base, latest, message)
+            return _build(spec, reading, blobs, base, latest, message, tell or (lambda rows: None))
         except TypesChangedError:
             continue
 
@@ -67,6 +69,7 @@ def _build(
     base: DatasetVersion | None,
     latest: DatasetVersion | None,
     message: str,
+    tell: Callable[[int], None],
 ) -> Built:
     fields = base.contract.fields if base is not None else None
     rows = PlainRows(spec, fields)
@@ -84,6 +87,7 @@ def _build(
             if profiler is None:
                 profiler = _profiler(facts.fields(spec), again, blobs, base, latest)
             profiler.add(frame)
+            tell(facts.rows)
     if not writer.parts or (base is None and profiler is None):
         raise TableError(f"{spec.name}: the source has no rows", hint="name a source with at least one row")
     found = facts.fields(spec)

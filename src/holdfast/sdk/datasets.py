@@ -9,7 +9,7 @@ rows = hf.datasets.read("flights@1")  # a polars LazyFrame; nothing is read befo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,13 @@ from holdfast.data.records import (
     DatasetSummary,
     DatasetTag,
     DatasetVersion,
+    DeletedVersion,
+    DeleteVersionRequest,
     GetDatasetRequest,
     ListDatasetsRequest,
     ListDatasetVersionsRequest,
+    RetainReport,
+    RetainRequest,
     SetTagRequest,
 )
 from holdfast.data.service import DataService
@@ -117,8 +121,9 @@ def add_source(
     drop: tuple[str, ...] = (),
     append: bool = False,
     message: str = "",
+    tell: Callable[[int], None] | None = None,
 ) -> Added:
-    """`add` for whoever has a session already."""
+    """`add` for whoever has a session already; `tell` is told how many rows were read, again and again."""
     from holdfast.base import urn
     from holdfast.base.blobs import Blobs
     from holdfast.base.garbage import hold
@@ -144,7 +149,7 @@ def add_source(
                 spec = spec_of(latest, drop)
             base = latest if append else None
             built = build_plain(
-                spec, reading, blobs, base=base, latest=_plain_or_none(latest), message=message
+                spec, reading, blobs, base=base, latest=_plain_or_none(latest), message=message, tell=tell
             )
             try:
                 added = client.call(DataService.add_dataset, AddDatasetRequest(name, built.draft))
@@ -291,6 +296,49 @@ def tag(reference: str, name: str, *, home: str | None = None, project: str | No
     table, _, version = reference.removeprefix("data/").partition("@")
     request = SetTagRequest(table, name, version or "latest")
     return Session(home=home, project=project).write(RetentionService.set_tag, request)
+
+
+def delete(reference: str, *, home: str | None = None, project: str | None = None) -> DeletedVersion:
+    """Deletes a version, `name@3`, that no tag, run, feature, model or deployment refers to.
+
+    Raises:
+        DatasetInUseError: something refers to it; says what.
+    """
+    from holdfast.data.retention import RetentionService
+
+    table, _, number = reference.removeprefix("data/").partition("@")
+    if not number.isdecimal():
+        raise InvalidError(
+            f"{reference!r} names no number", hint="name the version to delete, such as rides@3"
+        )
+    request = DeleteVersionRequest(table, int(number))
+    return Session(home=home, project=project).write(RetentionService.delete_version, request)
+
+
+def gc(
+    name: str,
+    *,
+    keep_last: int = 1,
+    older_than: str = "0d",
+    dry_run: bool = False,
+    home: str | None = None,
+    project: str | None = None,
+) -> RetainReport:
+    """Deletes the old versions of a dataset that nothing refers to, and says of each that stays why.
+
+    Args:
+        keep_last: how many of the newest versions stay.
+        older_than: only versions made longer ago than this, such as `30d`.
+        dry_run: say what would go, and delete nothing.
+
+    Example:
+        >>> hf.datasets.gc("planes", keep_last=10, older_than="90d", dry_run=True).deleted  # doctest: +SKIP
+        (2, 1)
+    """
+    from holdfast.data.retention import RetentionService
+
+    request = RetainRequest(name, keep_last, older_than, dry_run)
+    return Session(home=home, project=project).write(RetentionService.retain, request)
 
 
 def resolve(session: Session, reference: str) -> DatasetVersion:
