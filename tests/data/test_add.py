@@ -243,12 +243,13 @@ def test_roles_come_from_the_declaration_and_survive_an_append(blobs: Blobs) -> 
         ('a,b\n"x,1\ny,2\n', {}, "near line 2"),
         ("a\n1\n", {"key": ("b",)}, "no column 'b', which is declared as its key; its columns are: a"),
         ("a\n1\n", {"time": "at"}, "no column 'at', which is declared as its time"),
-        ("a,at\n1,2026-01-01T00:00:00Z\n2,2026-01-01T00:00:00\n", {"time": "at"}, "some times in 'at' have a zone"),
+        ("a,at\n1,2026-01-01T00:00:00Z\n2,2026-01-01T00:00:00\n", {"time": "at"}, "have a zone, but '2026-01-01T00:00:00' has none"),
         ("a,at\n1,2026-01-01\n2,soon\n", {"time": "at"}, "the time in row 2 is missing or no time (at = 'soon')"),
         ("a,at\n1,2026-01-01\n2,\n", {"time": "at"}, "the time in row 2 is missing or no time (at = null)"),
         ("a,at\n1,2\n", {"time": "at"}, "'at' is Int64, which is not a time"),
         ("a,y\n1,\n2,NA\n", {"label": "y"}, "the label 'y' is null in every row"),
         ("a,*\n1,2\n", {}, "the column name '*' is reserved"),
+        ("len,b\n1,2\n1,3\n", {"key": ("len",)}, "several rows have the same key (len = '1')"),
         ("a,b\n1,2\n1,3\n", {"key": ("a",)}, "several rows have the same key (a = '1')"),
         ("a\n1\n", {"drop": ("a",), "label": "a"}, "column 'a' is the label and dropped at once"),
     ],
@@ -262,6 +263,19 @@ def test_bad_files_are_one_sentence_and_leave_nothing(
         build(path, blobs, msgspec.structs.replace(PLAIN, **spec))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_zones_are_compared_over_all_pieces(
+    tmp_path: Path, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["2026-01-01T00:00:00"] * 50 + ["2026-01-01T00:00:00+01:00"] * 50
+    (tmp_path / "t.csv").write_text("at\n" + "\n".join(lines))
+    monkeypatch.setattr(csv_file, "PIECE_BYTES", 64)
+    monkeypatch.setattr(adding, "_gathered", lambda frames: frames)
+    with pytest.raises(
+        TableError, match=r"the times in 'at' have no zone, but '2026-01-01T00:00:00\+01:00' has one"
+    ):
+        build(tmp_path / "t.csv", blobs, msgspec.structs.replace(PLAIN, time="at"))
 
 
 @pytest.mark.parametrize(

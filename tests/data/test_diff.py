@@ -81,6 +81,17 @@ def test_a_column_may_come_go_and_change_its_type(blobs: Blobs) -> None:
     assert (found.changed, found.unchanged, found.columns) == (1, 1, {"x": 1})
 
 
+def test_columns_may_have_any_names(blobs: Blobs) -> None:
+    names = ["added", "changed", "x", "x before", "added rows", "all rows", "is after", "len", "key"]
+    one = pl.DataFrame({"id": [1, 2], **{name: [0, 0] for name in names}})
+    two = one.with_columns(pl.when(pl.col("id") == 2).then(1).otherwise(pl.col("added")).alias("added"))
+    for spec in (KEYED, PLAIN):
+        found = diff_rows(version(one, blobs, spec), version(two, blobs, spec, 2), blobs)
+        expected = (0, 0, 1, 1) if spec is KEYED else (1, 1, 0, 1)
+        assert (found.added, found.removed, found.changed, found.unchanged) == expected
+        assert found.columns == ({"added": 1} if spec is KEYED else {})
+
+
 def test_a_key_that_is_there_twice_in_the_older_version_is_no_key(blobs: Blobs) -> None:
     one = version(pl.DataFrame({"id": [1, 1], "x": [1, 2]}), blobs, PLAIN)
     two = version(pl.DataFrame({"id": [1, 2], "x": [1, 2]}), blobs, number=2)

@@ -14,7 +14,7 @@ from holdfast.base.blobs import Blobs
 from holdfast.data.build import read_parts
 from holdfast.data.contract import RESERVED
 from holdfast.data.diff_records import RowDiff, RowExample
-from holdfast.data.keys import buckets, identity_columns
+from holdfast.data.keys import buckets, identity_columns, repeated
 from holdfast.data.policy import show
 from holdfast.data.records import DatasetVersion, Part
 from holdfast.data.source import TIME
@@ -22,8 +22,11 @@ from holdfast.data.values import POLARS_TYPES
 
 EXAMPLES = 3
 
-_BEFORE = " before"
-_SIDES = (" is before", " is after")
+# Names of our own stand beside the data's columns, so they begin with what no column's name does.
+_OWN = "\x1f"
+_BEFORE = f"{_OWN}before"
+_SIDES = (f"{_OWN}is before", f"{_OWN}is after")
+_ALL = f"{_OWN}all"
 
 
 def diff_rows(before: DatasetVersion, after: DatasetVersion, blobs: Blobs) -> RowDiff:
@@ -89,10 +92,7 @@ def _key(before: DatasetVersion, after: DatasetVersion, columns: Sequence[str]) 
 
 
 def _has_twice(side: pl.LazyFrame, key: Sequence[str], rows: int) -> bool:
-    return any(
-        bucket.group_by(key).len().filter(pl.col("len") > 1).head(1).collect().height
-        for bucket in buckets(side, key, rows)
-    )
+    return any(repeated(bucket, key).head(1).collect().height for bucket in buckets(side, key, rows))
 
 
 def _by_key(
@@ -104,8 +104,9 @@ def _by_key(
     shared: int,
 ) -> RowDiff:
     others = [name for name in columns if name not in key]
-    counts = dict.fromkeys(("added", "removed", "changed", "unchanged", *others), 0)
+    counts = dict.fromkeys(("added", "removed", "changed", "unchanged"), 0)
     counts["unchanged"] = shared
+    by_column = dict.fromkeys(others, 0)
     examples: dict[str, list[RowExample]] = {"added": [], "removed": [], "changed": []}
     changes = {name: ~pl.col(name).eq_missing(pl.col(name + _BEFORE)) for name in others}
     is_before, is_after = (pl.col(side).is_not_null() for side in _SIDES)
@@ -125,18 +126,18 @@ def _by_key(
         )
         found = joined.collect()
         here = found.select(
-            *(condition.sum().alias(f"{kind} rows") for kind, condition in kinds.items()),
-            pl.len().alias("all rows"),
+            *(condition.sum().alias(_OWN + kind) for kind, condition in kinds.items()),
+            pl.len().alias(_ALL),
             *((changes[name] & is_before & is_after).sum().alias(name) for name in others),
         ).row(0, named=True)
         for kind in kinds:
-            counts[kind] += here[f"{kind} rows"]
-        counts["unchanged"] += here["all rows"] - sum(here[f"{kind} rows"] for kind in kinds)
+            counts[kind] += here[_OWN + kind]
+        counts["unchanged"] += here[_ALL] - sum(here[_OWN + kind] for kind in kinds)
         for name in others:
-            counts[name] += here[name]
+            by_column[name] += here[name]
         for kind, condition in kinds.items():
             missing = EXAMPLES - len(examples[kind])
-            if missing > 0 and here[f"{kind} rows"]:
+            if missing > 0 and here[_OWN + kind]:
                 examples[kind] += _examples(
                     found.filter(condition).sort(key).head(missing), kind, key, others
                 )
@@ -146,7 +147,7 @@ def _by_key(
         removed=counts["removed"],
         changed=counts["changed"],
         unchanged=counts["unchanged"],
-        columns={name: counts[name] for name in others if counts[name]},
+        columns={name: count for name, count in by_column.items() if count},
         examples_added=tuple(examples["added"]),
         examples_removed=tuple(examples["removed"]),
         examples_changed=tuple(examples["changed"]),

@@ -13,6 +13,9 @@ from holdfast.data.records import FieldContract, Part
 
 BUCKET_ROWS = 2_000_000
 
+# A name that no column of the data has.
+_COUNT = "\x1fcount"
+
 
 def identity_columns(fields: Sequence[FieldContract]) -> tuple[str, ...]:
     """The columns that together name one row: key and time, or the key alone; none without a key."""
@@ -27,13 +30,18 @@ def check_unique(name: str, columns: Sequence[str], parts: Sequence[Part], blobs
         return
     scan = scan_parts(parts, blobs).select(columns)
     for bucket in buckets(scan, columns, sum(part.rows for part in parts)):
-        twice = bucket.group_by(columns).len().filter(pl.col("len") > 1).sort(columns).head(1).collect()
+        twice = repeated(bucket, columns).sort(columns).head(1).collect()
         if twice.height:
             example = ", ".join(f"{column} = {show(str(twice[column][0]))}" for column in columns)
             raise TableError(
                 f"{name}: several rows have the same key ({example})",
                 hint="remove the duplicates, or name with --key (and --time) what tells the rows apart",
             )
+
+
+def repeated(rows: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
+    """The values of some columns that several rows have."""
+    return rows.group_by(columns).agg(pl.len().alias(_COUNT)).filter(pl.col(_COUNT) > 1).select(columns)
 
 
 def scan_parts(parts: Sequence[Part], blobs: Blobs) -> pl.LazyFrame:

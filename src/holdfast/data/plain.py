@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from holdfast.data.contract import conform_frame, field_type
+from holdfast.data.contract import RESERVED, conform_frame, field_type
 from holdfast.data.errors import SourceError, TableError, missing_column
 from holdfast.data.policy import show
 from holdfast.data.records import FieldContract, TableSpec
@@ -37,6 +37,7 @@ class PlainRows:
         self._spec = spec
         self._fields = fields
         self._rows = 0
+        self._zoned: bool | None = None
         self._nan: dict[str, int] = {}
         self._numbers: dict[str, tuple[int, int, str]] = {}
 
@@ -82,9 +83,10 @@ class PlainRows:
             if role != "drop" and name in spec.drop:
                 raise TableError(f"{spec.name}: column {name!r} is the {role} and dropped at once")
         patterns = [name for name in existing if name == "*" or (name.startswith("^") and name.endswith("$"))]
-        if patterns:
+        taken = [*patterns, *(name for name in RESERVED if name in existing)]
+        if taken:
             raise TableError(
-                f"{spec.name}: the column name {patterns[0]!r} is reserved", hint="rename the column"
+                f"{spec.name}: the column name {taken[0]!r} is reserved", hint="rename the column"
             )
         if self._fields is None:
             return
@@ -129,10 +131,13 @@ class PlainRows:
         times = column
         if column.dtype == pl.String:
             zoned = column.str.contains(_OFFSET).drop_nulls()
-            if zoned.any() and not zoned.all():
+            if self._zoned is None and len(zoned):
+                self._zoned = bool(zoned[0])
+            if (zoned != self._zoned).any():
+                other = column.drop_nulls().filter(zoned != self._zoned)[0]
+                have, others = ("have a zone", "has none") if self._zoned else ("have no zone", "has one")
                 raise TableError(
-                    f"{self._spec.name}: some times in {column.name!r} have a zone and others have none, "
-                    f"e.g. {show(column.drop_nulls().filter(~zoned)[0])}",
+                    f"{self._spec.name}: the times in {column.name!r} {have}, but {show(other)} {others}",
                     hint="write all of them with their zone, such as 2012-01-01T07:00:00Z",
                 )
             times = parse_iso(column)
