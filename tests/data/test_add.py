@@ -243,7 +243,7 @@ def test_roles_come_from_the_declaration_and_survive_an_append(blobs: Blobs) -> 
         ('a,b\n"x,1\ny,2\n', {}, "near line 2"),
         ("a\n1\n", {"key": ("b",)}, "no column 'b', which is declared as its key; its columns are: a"),
         ("a\n1\n", {"time": "at"}, "no column 'at', which is declared as its time"),
-        ("a,at\n1,2026-01-01T00:00:00Z\n2,2026-01-01T00:00:00\n", {"time": "at"}, "have a zone, but '2026-01-01T00:00:00' has none"),
+        ("a,at\n1,2026-01-01T00:00:00Z\n2,2026-01-01T00:00:00\n", {"time": "at"}, "but '2026-01-01T00:00:00' has none"),
         ("a,at\n1,2026-01-01\n2,soon\n", {"time": "at"}, "the time in row 2 is missing or no time (at = 'soon')"),
         ("a,at\n1,2026-01-01\n2,\n", {"time": "at"}, "the time in row 2 is missing or no time (at = null)"),
         ("a,at\n1,2\n", {"time": "at"}, "'at' is Int64, which is not a time"),
