@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.features.aggregation import windows
 from holdfast.features.aggregation.exact import running_sums
 from holdfast.features.aggregation.windows import EVENT_AT, aggregate_at
 from holdfast.features.errors import FeatureFunctionError
@@ -121,12 +122,18 @@ ASKED = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(EVENTS, ASKED, st.integers(0, 12))
-def test_the_aggregates_are_the_oracle(events: list[Event], asked: list[Ask], ttl: int) -> None:
-    found = aggregate_at(
-        events_frame(events), asked_frame(asked), entity=["key"], aggregations=AGGREGATIONS, ttl_us=ttl
-    )
+@settings(max_examples=200, deadline=None)
+@given(EVENTS, ASKED, st.integers(0, 12), st.booleans())
+def test_the_aggregates_are_the_oracle(
+    events: list[Event], asked: list[Ask], ttl: int, many_entities: bool
+) -> None:
+    """With very many entities or years, entity and time fit into one integer only as ranks."""
+    with pytest.MonkeyPatch.context() as patch:
+        if many_entities:
+            patch.setattr(windows, "_KEY_MOST", 0)
+        found = aggregate_at(
+            events_frame(events), asked_frame(asked), entity=["key"], aggregations=AGGREGATIONS, ttl_us=ttl
+        )
     assert found.height == len(asked)
     for one in AGGREGATIONS:
         for ask, value in zip(asked, found[one.name].to_list(), strict=True):

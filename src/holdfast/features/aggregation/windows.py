@@ -28,6 +28,8 @@ EVENT_AT = "_event_at"
 _CODE = "_code"
 _AT = "_at"
 
+_KEY_MOST = 1 << 62
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -39,6 +41,23 @@ class _Asked(NamedTuple):
     times: IntArray
     order: IntArray
     known: npt.NDArray[np.bool_]
+    scale: _Scale
+    keys: IntArray
+
+
+class _Scale(NamedTuple):
+    """Entity and time as one integer, which sorts as the two do: the time is counted from the first one asked for,
+    or where that does not fit, in `instants`, the sorted times that are asked for."""
+
+    low: int
+    width: int
+    instants: IntArray | None
+
+    def keys(self, codes: IntArray, times: IntArray) -> IntArray:
+        """One integer for each; times before the first and after the last one asked for become the ends."""
+        if self.instants is not None:
+            return codes * self.width + np.searchsorted(self.instants, times)
+        return codes * self.width + np.clip(times - self.low, 0, self.width - 1)
 
 
 class _Rows(NamedTuple):
@@ -116,8 +135,22 @@ def _order_asked(rows: pl.DataFrame, asked: pl.DataFrame, entity: list[str]) -> 
     known = (times[TIME].is_not_null() & times[_CODE].is_not_null()).to_numpy()
     at = times[TIME].fill_null(0).to_numpy()
     code = times[_CODE].fill_null(0).cast(pl.Int64).to_numpy()
-    order = np.lexsort((at, code))
-    return _Asked(code[order], at[order], order, known[order])
+    scale = _scale(code, at)
+    keys = scale.keys(code, at)
+    order = np.argsort(keys, kind="stable")
+    return _Asked(code[order], at[order], order, known[order], scale, keys[order])
+
+
+def _scale(codes: IntArray, times: IntArray) -> _Scale:
+    if not len(times):
+        return _Scale(0, 1, None)
+    low, entities = int(times.min()), int(codes.max()) + 1
+    span = int(times.max()) - low + 2
+    if entities * span < _KEY_MOST:
+        return _Scale(low, span, None)
+    ordered = np.sort(times)
+    instants = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    return _Scale(low, len(instants) + 1, instants)
 
 
 def _order_rows(rows: pl.DataFrame, asked: pl.DataFrame, entity: list[str], places: _Asked) -> _Rows:
@@ -138,15 +171,8 @@ def _order_rows(rows: pl.DataFrame, asked: pl.DataFrame, entity: list[str], plac
 
 
 def _first_place(places: _Asked, codes: IntArray, from_at: IntArray) -> IntArray:
-    """For each entity and instant the first place asked for that is not before it, or where its entity ends.
-
-    Times are replaced by their ranks among those asked for, so that entity and time fit into one integer.
-    """
-    instants = np.unique(places.times)
-    width = len(instants) + 1
-    keys = places.codes * width + np.searchsorted(instants, places.times)
-    wanted = codes * width + np.searchsorted(instants, from_at)
-    return np.searchsorted(keys, wanted).astype(np.int64)
+    """For each entity and instant the first place asked for that is not before it, or where its entity ends."""
+    return np.searchsorted(places.keys, places.scale.keys(codes, from_at)).astype(np.int64)
 
 
 def _latest(rows: _Rows, places: _Asked) -> IntArray:
