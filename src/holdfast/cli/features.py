@@ -167,6 +167,8 @@ def forget(session: Session, keys: tuple[str, ...], as_json: bool) -> None:
         print_json(forgotten)
         return
     click.echo(f"deleted from: {', '.join(forgotten.views) or 'no view had anything of it'}")
+    if forgotten.rows:
+        click.echo(f"and {forgotten.rows:,} labelled rows and waiting inputs")
     if forgotten.needing_more_keys:
         click.echo(
             f"these are about it together with other keys, name all of them: {', '.join(forgotten.needing_more_keys)}"

@@ -65,7 +65,8 @@ class OnlineFeatures:
         about = [view for view in views if set(view.spec.entity) & set(asked)]
         found = [view for view in about if set(view.spec.entity) <= set(asked)]
         configured, local = self._store(context.project), self._local(context.project)
-        forgotten = local.forget_rows(found, asked)
+        rows = local.forget_rows(asked)
+        forgotten = set()
         for view in found:
             entity = tuple(asked[name] for name in view.spec.entity)
             for backend in (configured, local):
@@ -73,7 +74,7 @@ class OnlineFeatures:
                     forgotten.add(view.urn)
         more = {view.urn for view in about} - {view.urn for view in found}
         self._audit(context, asked, sorted(forgotten))
-        return ForgottenEntity(tuple(sorted(forgotten)), tuple(sorted(more)))
+        return ForgottenEntity(tuple(sorted(forgotten)), rows, tuple(sorted(more)))
 
     def _audit(self, context: Context, entity: Mapping[str, Any], views: list[str]) -> None:
         """Who had something deleted, and where; the trail names the keys, not the person's values."""

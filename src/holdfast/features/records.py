@@ -235,8 +235,9 @@ class ForgetEntityRequest(msgspec.Struct, frozen=True):
 
 
 class ForgottenEntity(msgspec.Struct, frozen=True):
-    """From which views something was deleted, and which are about the entity together with other keys and must be
-    asked for with all of them."""
+    """From which views something was deleted, how many rows and waiting inputs of labelled tables, and which views
+    are about the entity together with other keys and must be asked for with all of them."""
 
     views: tuple[str, ...]
+    rows: int = 0
     needing_more_keys: tuple[str, ...] = ()

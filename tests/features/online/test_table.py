@@ -23,10 +23,12 @@ from holdfast.data.records import Contract, FieldContract
 from holdfast.features.compute import compute_view
 from holdfast.features.errors import OnlineStoreError
 from holdfast.features.join import point_in_time_join
+from holdfast.features.offline import ComputedView, join_features
 from holdfast.features.online import OnlineStore, OnlineTable
 from holdfast.features.online.packing import TailRow, look_up, pack_tail, time_key, time_of_key, unpack_tail
 from holdfast.features.online.store import PendingInput
-from holdfast.features.records import FeatureView, FeatureViewSpec
+from holdfast.features.online.writing import forget_entity
+from holdfast.features.records import Aggregation, FeatureView, FeatureViewSpec
 
 START = parse_time("2011-01-01")
 TTL_HOURS, LOOKBACK_HOURS = 5, 4
@@ -170,6 +172,89 @@ def offline(known: dict[tuple[int, str], float], instant: int) -> list[Any]:
         values = joined.select(view.columns).rows()
         found += [None if all(value is None for value in row) else row for row in values]
     return found
+
+
+def record(rides: pl.LazyFrame) -> pl.LazyFrame:
+    """Counts are known one hour after they happened, and that is their time."""
+    return rides.select(pl.col("time") + pl.duration(hours=1), "city", "cnt")
+
+
+AGGREGATIONS = tuple(
+    Aggregation(f"cnt_{op}_{hours}h", op, "cnt", hours * HOUR_US)
+    for op in ("sum", "mean", "count", "distinct", "last", "min", "max")
+    for hours in (1, 4)
+)
+RECORD = FeatureView(
+    "record",
+    1,
+    FeatureViewSpec("record", "rides", 3 * HOUR_US, 4 * HOUR_US, ("city",), aggregations=AGGREGATIONS),
+    tuple(one.name for one in AGGREGATIONS),
+    "digest",
+    0,
+    "ann",
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(EVENTS)
+def test_windows_fed_by_labels_are_the_offline_ones(
+    events: dict[tuple[int, str], tuple[int, int, tuple[int, int] | None]],
+) -> None:
+    """Labels come late, in any order, and corrected; between them rows leave their windows by themselves."""
+    labels = []
+    for (hour, city), (count, delay, correction) in events.items():
+        labels.append((hour + delay, hour, city, float(count)))
+        if correction:
+            labels.append((hour + delay + correction[1], hour, city, float(correction[0])))
+    with tempfile.TemporaryDirectory() as folder:
+        store = OnlineStore(Path(folder))
+        table = OnlineTable(store, CONTRACT, "at", [(RECORD, record)])
+        table.on_predict(
+            [f"p_{city}{hour}.0" for hour, city in events], at(0), [row(hour, city) for hour, city in events]
+        )
+        known: dict[tuple[int, str], float] = {}
+        for query in range(36):
+            due = [label for label in labels if label[0] == query]
+            if due:
+                known.update({(hour, city): count for _, hour, city, count in due})
+                ids = [f"p_{city}{hour}.0" for _, hour, city, _ in due]
+                table.on_labels(ids, [count for *_, count in due], [at(query)] * len(due))
+            if due or query % 5 == 0:
+                for instant in (at(query), at(query) + HOUR_US - 1):
+                    found = store.lookup(RECORD, [("a",), ("b",)], instant)
+                    assert [value or (None,) * len(RECORD.columns) for value in found] == windows(
+                        known, instant
+                    )
+        store.close()
+
+
+def windows(known: dict[tuple[int, str], float], instant: int) -> list[Any]:
+    keys = sorted(known)
+    rows = pl.DataFrame(
+        {"time": [at(h) for h, _ in keys], "city": [c for _, c in keys], "cnt": [known[k] for k in keys]},
+        schema={"time": pl.Int64, "city": pl.String, "cnt": pl.Float64},
+    ).with_columns(pl.col("time").cast(pl.Datetime("us")))
+    asked = pl.DataFrame({"time": [instant] * 2, "city": ["a", "b"]}).with_columns(
+        pl.col("time").cast(pl.Datetime("us"))
+    )
+    computed = ComputedView(RECORD.spec, compute_view(record, rows.lazy(), RECORD.spec), RECORD.columns)
+    return join_features(asked, [computed]).select(RECORD.columns).rows()
+
+
+def test_an_entity_is_forgotten_with_its_rows_and_waiting_inputs(
+    table: OnlineTable, store: OnlineStore
+) -> None:
+    feed(table, 0, "a", 7.0, known=1)
+    feed(table, 0, "b", 1.0, known=1)
+    table.on_predict(["p_w.0"], at(1), [row(1, "a")])
+    assert store.forget_rows({"city": "a"}) == 4  # in two histories, and two inputs
+    assert forget_entity(store, DEMAND, ("a",))
+    assert store.lookup(DEMAND, [("a",), ("b",)], at(1)) == [None, (1.0, 1.0)]
+    assert table.on_labels(["p_w.0", "p_a0.0"], [3.0, 3.0], [at(2)] * 2).matched == 0
+    feed(table, 2, "a", 5.0, known=3)
+    assert store.lookup(DEMAND, [("a",)], at(3)) == [(5.0, 5.0)]
+    assert store.forget_rows({"city": "a"}) == 3
+    assert store.forget_rows({"city": "nobody"}) == 0
 
 
 def test_ttl_is_inclusive(table: OnlineTable, store: OnlineStore) -> None:
@@ -343,6 +428,7 @@ def test_a_store_of_an_earlier_start_of_the_machine_is_discarded(tmp_path: Path)
 _CHILD = """
 import os, signal, sys
 from pathlib import Path
+from holdfast.features.offline import ComputedView, join_features
 from holdfast.features.online import OnlineStore, OnlineTable
 from tests.features.online.test_table import CONTRACT, VIEWS, feed
 table = OnlineTable(OnlineStore(Path(sys.argv[1])), CONTRACT, "at", VIEWS)

@@ -25,7 +25,7 @@ Entity = tuple[Any, ...]
 """The values of the key columns, in the view's order; empty for a single series."""
 
 _KEY_BYTES_MOST = 480
-_DIGEST_BYTES = 16
+DIGEST_BYTES = 16
 _SIGN = 1 << 63
 _TIME = struct.Struct(">Q")
 _COUNT = struct.Struct("<I")
@@ -50,7 +50,7 @@ def time_of_key(key: bytes) -> Micros:
 
 def digest_key(*values: Any) -> bytes:
     """A fixed-width prefix that stands for any values."""
-    return blake3(to_msgpack(values)).digest(_DIGEST_BYTES)
+    return blake3(to_msgpack(values)).digest(DIGEST_BYTES)
 
 
 def entity_key(prefix: bytes, entity: Sequence[Any]) -> bytes:

@@ -25,6 +25,9 @@ from holdfast.base.encoding import to_msgpack
 from holdfast.features.errors import OnlineStoreError
 from holdfast.features.online.backend import Change, Found, Stored
 from holdfast.features.online.packing import (
+    DIGEST_BYTES as GROUP_BYTES,
+)
+from holdfast.features.online.packing import (
     Entity,
     TailRow,
     digest_key,
@@ -126,27 +129,14 @@ class OnlineStore:
             for key, value in (marks or {}).items():
                 transaction.put_mark(key, value)
 
-    def forget_rows(self, views: Sequence[FeatureView], entity: Mapping[str, Any]) -> set[str]:
-        """Deletes the labelled rows and waiting inputs of an entity, from which views would be computed again.
+    def forget_rows(self, entity: Mapping[str, Any]) -> int:
+        """Deletes every labelled row and waiting input with these values, whichever history it is in; how many.
 
-        Args:
-            views: those of which the keys are all in `entity`.
-
-        Returns:
-            The URNs of the views over histories that had rows.
+        What is looked up for the entity itself is deleted by `writing.forget_entity`; views over all entities
+        follow with their next label.
         """
-        forgotten = set()
         with self.write() as transaction:
-            for view in views:
-                values = [entity[name] for name in view.spec.entity]
-                group = digest_key("group", view.spec.table, view.spec.entity, values)
-                if transaction.history(group, -(1 << 62)):
-                    transaction.trim(group, 1 << 62)
-                    transaction.set_mark(group, transaction.mark(group) + 1)
-                    forgotten.add(view.urn)
-            for keys in {view.spec.entity for view in views if view.spec.entity}:
-                transaction.forget_inputs({name: entity[name] for name in keys})
-        return forgotten
+            return transaction.forget_inputs(entity) + transaction.forget_history(entity)
 
     def mark_of(self, key: bytes) -> bytes | None:
         """What was last kept under a mark."""
@@ -233,14 +223,31 @@ class OnlineTransaction:
         if row_id is not None and entity_key(prefix, [row_id]) == pending_key:
             self._transaction.delete(alias, db=self._store._aliases)
 
-    def forget_inputs(self, entity: Mapping[str, Any]) -> None:
-        """Drops every waiting input that has these values."""
-        cursor = self._transaction.cursor(db=self._store._pending)
+    def forget_inputs(self, entity: Mapping[str, Any]) -> int:
+        """Drops every waiting input that has these values; how many there were."""
+        cursor, dropped = self._transaction.cursor(db=self._store._pending), 0
         going_on = cursor.first()
-        while going_on:
-            row = _decode_pending(cursor.value()).row
-            same = all(row.get(name) == value for name, value in entity.items())
-            going_on = cursor.delete() if same else cursor.next()
+        while going_on and cursor.key():  # behind the last entry that was deleted there is an empty one
+            if _has(_decode_pending(cursor.value()).row, entity):
+                going_on = cursor.delete()
+                dropped += 1
+            else:
+                going_on = cursor.next()
+        return dropped
+
+    def forget_history(self, entity: Mapping[str, Any]) -> int:
+        """Drops every labelled row that has these values; what processes keep of its history is then read again."""
+        cursor, dropped = self._transaction.cursor(db=self._store._history), 0
+        going_on = cursor.first()
+        while going_on and cursor.key():  # behind the last entry that was deleted there is an empty one
+            if _has(_decode_row(cursor.value()), entity):
+                group = cursor.key()[:GROUP_BYTES]
+                going_on = cursor.delete()
+                self.set_mark(group, self.mark(group) + 1)
+                dropped += 1
+            else:
+                going_on = cursor.next()
+        return dropped
 
     def append(
         self, group: bytes, time: Micros, row_id: bytes, row: dict[str, Any], *, replace: bool
@@ -306,6 +313,10 @@ class OnlineTransaction:
 
     def set_mark(self, key: bytes, number: int) -> None:
         self._transaction.put(key, number.to_bytes(8, "little"), db=self._store._marks)
+
+
+def _has(row: Mapping[str, Any], entity: Mapping[str, Any]) -> bool:
+    return all(name in row and row[name] == value for name, value in entity.items())
 
 
 def _open(path: Path, map_size_bytes: int) -> Any:
