@@ -7,6 +7,7 @@ profile is a merge, and two versions compare cell by cell. Columns that have out
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -88,7 +89,17 @@ class Profiler:
         return self._count(self._cells.pinned(bounds))
 
     def _count(self, cells: Profile) -> Profile:
-        return merge_all(build_profile(frame, pinned=cells) for frame in self._again())
+        """The profile of all rows in these cells; while a frame is read, the one before it is counted."""
+        found: list[Profile] = []
+        counting: Future[Profile] | None = None
+        with ThreadPoolExecutor(1, "holdfast-profile") as worker:
+            for frame in self._again():
+                if counting is not None:
+                    found.append(counting.result())
+                counting = worker.submit(build_profile, frame, pinned=cells)
+            assert counting is not None
+            found.append(counting.result())
+        return merge_all(found)
 
     def _from_scratch(self, names: Names, bounds: Bounds) -> Profile:
         """The profile of all rows of some columns, in cells of their own."""

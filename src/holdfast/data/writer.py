@@ -14,7 +14,7 @@ from holdfast.data.fingerprint import BLOCK_ROWS, FORMAT, Fingerprint, columns_o
 from holdfast.data.records import DatasetVersion, Part, PartOrigin
 
 # About how large a part is in memory, and so how much is held at once.
-PART_BYTES = 32 << 20
+PART_BYTES = 24 << 20
 _ROW_GROUP_ROWS = 262_144
 
 
@@ -46,6 +46,7 @@ class PartsWriter:
         self._origin: PartOrigin = "source"
         self._base_version = base
         self._base = base.parts if base is not None else ()
+        self._rows = sum(part.rows for part in self._base)
         self._fingerprint: Fingerprint | None = None
         self._waiting: list[pl.DataFrame] = []
         self._storing: list[tuple[Future[tuple[str, int]], Part]] = []
@@ -70,10 +71,10 @@ class PartsWriter:
         if size <= PART_BYTES:
             self._waiting.append(frame)
             if sum(piece.estimated_size() for piece in self._waiting) >= PART_BYTES:
-                self._store()
+                self._store(final=False)
             return
         self._store()
-        for piece in frame.iter_slices(max(1, frame.height * PART_BYTES // size)):
+        for piece in frame.iter_slices(_step(frame.height * PART_BYTES // size)):
             self._waiting.append(piece)
             # The whole frame is in memory already, so its pieces need not wait for one another.
             self._store(patiently=False)
@@ -98,11 +99,16 @@ class PartsWriter:
             raise ValueError("there are no rows to take a fingerprint of")
         return self._base_version.fingerprint, self._base_version.fingerprint_format
 
-    def _store(self, *, patiently: bool = True) -> None:
+    def _store(self, *, patiently: bool = True, final: bool = True) -> None:
+        """Stores what is waiting; where more is to come, only whole blocks of the fingerprint: they are hashed once."""
         if not sum(piece.height for piece in self._waiting):
             return
         rows = pl.concat(self._waiting, rechunk=False)
         self._waiting = []
+        rest = 0 if final else (self._rows + rows.height) % BLOCK_ROWS
+        if 0 < rest < rows.height:
+            self._waiting, rows = [rows.tail(rest)], rows.head(rows.height - rest)
+        self._rows += rows.height
         if self._storing and patiently:
             self._stored(*self._storing[-1])
         future = self._background.submit(_write, rows, self._blobs)
@@ -157,6 +163,11 @@ def _rows_from(parts: Sequence[Part], skip: int, blobs: Blobs) -> Iterator[pl.Da
         if skip < part.rows:
             yield read_part(part, blobs).slice(skip)
         skip = max(0, skip - part.rows)
+
+
+def _step(rows: int) -> int:
+    """So many rows a part, in whole blocks of the fingerprint where that is possible: then none is hashed twice."""
+    return rows - rows % BLOCK_ROWS if rows >= BLOCK_ROWS else max(1, rows)
 
 
 def _write(rows: pl.DataFrame, blobs: Blobs) -> tuple[str, int]:
