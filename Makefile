@@ -8,7 +8,7 @@ MLFLOW_VENV ?= .venv-mlflow
 BIN := $(VENV)/bin
 ARGS ?=
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-EXTRAS := dev,onnx,lightgbm,postgres,s3,delta
+EXTRAS := dev,onnx,lightgbm,postgres,redis,s3,delta
 
 .PHONY: demo test test-core test-mlflow lint fix bench bench-peers docs-picture clean
 
