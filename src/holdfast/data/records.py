@@ -78,7 +78,7 @@ class FieldContract(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
 
 
-class Contract(msgspec.Struct, frozen=True):
+class Contract(msgspec.Struct, frozen=True, omit_defaults=True):
     """The schema of a table's rows as callers must send them, plus key, time and label.
 
     `unique` are sets of columns whose values together may occur once in a frame. `freshness_us` is how old the

@@ -440,7 +440,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_killed_processes_lose_nothing_and_see_each_other(tmp_path: Path) -> None:
     """Two processes write the same entity at once and are killed; a third one reads all of it."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     children = [
         subprocess.Popen(
             [sys.executable, "-c", _CHILD, str(tmp_path), str(first), "2"], cwd=root, env=os.environ
