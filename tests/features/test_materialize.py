@@ -6,11 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import uuid
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import polars as pl
 import pytest
 
@@ -20,6 +19,7 @@ from holdfast.features.materialize import materialize
 from holdfast.features.offline import ComputedView, join_features
 from holdfast.features.online.opening import open_online
 from holdfast.features.records import Aggregation, FeatureView, FeatureViewSpec
+from tests.features.online.conftest import URL
 
 HOUR = 3_600_000_000
 AGGREGATIONS = (
@@ -59,8 +59,8 @@ def late_rows(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def online(home: Home, view: FeatureView, at: int, address: str = "") -> list[Any]:
-    store = open_online(home, "default", address)
+def online(home: Home, view: FeatureView, at: int, address: str = "", project: str = "default") -> list[Any]:
+    store = open_online(home, project, address)
     try:
         return [
             row or (None,) * len(view.columns) for row in store.lookup(view, [(n,) for n in range(USERS)], at)
@@ -170,13 +170,17 @@ def test_killed_in_the_middle_it_goes_on(home: Home) -> None:
 @pytest.mark.redis
 def test_into_redis(home: Home) -> None:
     redis = pytest.importorskip("redis")
-    from tests.features.online.conftest import URL
-
+    client, project = redis.Redis.from_url(URL), f"test-{uuid.uuid4().hex}"
     try:
-        redis.Redis.from_url(URL).ping()
+        client.ping()
     except redis.exceptions.ConnectionError:
         pytest.skip(f"no Redis answers at {URL}")
-    view = msgspec.structs.replace(WINDOWED, digest=f"{home.root} {time.time_ns()}")
     rows = table()
-    materialize(home, "default", view, late_rows, rows, 20 * HOUR, online=URL)
-    assert online(home, view, 20 * HOUR, URL) == offline(view, late_rows, rows, 20 * HOUR)
+    try:
+        materialize(home, project, WINDOWED, late_rows, rows, 20 * HOUR, online=URL)
+        expected = offline(WINDOWED, late_rows, rows, 20 * HOUR)
+        assert online(home, WINDOWED, 20 * HOUR, URL, project) == expected
+        again = materialize(home, project, WINDOWED, late_rows, rows, 20 * HOUR, online=URL)
+        assert (again.rows, again.from_at) == (0, 20 * HOUR)
+    finally:
+        client.delete(*client.scan_iter(f"holdfast:{project}:*"))
