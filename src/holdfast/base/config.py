@@ -35,8 +35,8 @@ class Config(msgspec.Struct, frozen=True):
 
 SETTINGS: dict[str, str] = {
     "home": "where everything lives: ledger, blobs, segments, sockets",
-    "ledger": "where the ledger is: postgresql://user@host:5432/database (which several servers may share), or"
-    " empty for SQLite in the home",
+    "ledger": "where the ledger is: postgresql://user@host:5432/database (which several servers may share that"
+    " have the same blobs folder), or empty for SQLite in the home",
     "online": "where materialized features are: redis://host:6379/0 for a team, or empty for LMDB in the home",
     "data": "folder of the real example data",
     "url": "the server that scripts log to with hf.run and hf.connect; empty for the server of the home",

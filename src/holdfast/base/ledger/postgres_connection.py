@@ -135,6 +135,13 @@ class Address:
         port = f":{given['port']}" if given.get("port") else ""
         return f"postgresql://{user}{given.get('host') or ''}{port}/{given.get('dbname') or ''}"
 
+    @property
+    def place(self) -> str:
+        """The address that says where the ledger is and not who asks: without user, password and settings."""
+        port = f":{self._given['port']}" if self._given.get("port") else ""
+        at = f"{self._given.get('host') or ''}{port}/{self._given.get('dbname') or ''}"
+        return f"postgresql://{at}?schema={self.schema}"
+
     def connect(self, *, writing: bool = False) -> Connection:
         """A connection in autocommit mode whose names are those of the schema.
 
