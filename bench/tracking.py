@@ -115,6 +115,7 @@ def _filled(folder: Path, location: str, amounts: Amounts) -> _Filled:
     with data.filling(location, file) as filler:
         few = filler.runs(amounts.few)
         many = filler.runs(amounts.many) if amounts.many_shared or not location else ""
+    data.analyse(location)
     return _Filled(folder, location, few, many, curve, taken / amounts.points)
 
 
