@@ -267,3 +267,45 @@ def test_nobody_answers_and_the_disk_is_full_too(tmp_path: Path, monkeypatch) ->
     with pytest.raises(UnavailableError, match="was not kept"):
         run.log_artifact(__file__)
     run.finish(timeout_s=0.1)
+
+
+FOLDS = """
+    import holdfast as hf
+
+    with hf.run("folds", system_metrics=False, url="http://127.0.0.1:9") as run:
+        for number in range(4):
+            with run.child(f"f{number}") as fold:
+                fold.log(loss=number)
+    for number in range(3):
+        with hf.run("alone", name=f"a{number}", system_metrics=False, url="http://127.0.0.1:9") as run:
+            run.log(loss=number)
+"""
+
+
+def test_a_script_waits_once_for_a_server_that_nobody_reaches(tmp_path: Path, script: Script) -> None:
+    home = Home(tmp_path / "home")
+    text = FOLDS.replace(
+        "import holdfast as hf", "import holdfast as hf\n    from holdfast.sdk.runs import run as r"
+    )
+    # The patience is shortened where it is given, so that the test need not wait for all of it.
+    text = text.replace("with hf.run", "r.PATIENCE_S = 3.0\n    with hf.run", 1)
+    started = time.monotonic()
+    process = script(home, text)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err.count("for at most") == 1 and err.count("`holdfast runs sync`") == 1
+    assert time.monotonic() - started < 9
+    assert len(folders(home)) == 8
+
+
+def test_the_end_of_a_run_waits_for_the_runs_within_it(world: World) -> None:
+    with hf.run("outer", home=str(world.home.root), quiet=True, system_metrics=False) as run:
+        parts = []
+        for number in range(5):
+            with run.child(f"part-{number}") as part:
+                part.log(loss=number)
+            parts.append(part.run_id)
+    for number, run_id in enumerate(parts):
+        found = world.describe(run_id).run
+        assert (found.status, found.metrics) == ("finished", {"loss": float(number)})
+    assert not {item.run_id for item in folders(world.home)} & {run.run_id, *parts}

@@ -31,8 +31,8 @@ from holdfast.tracking.policy import check_artifact_path
 from holdfast.tracking.records import RunInput
 
 CONTEXT_TAG = "mlflow.data.context"
+PATIENCE_S = 30.0
 _ATTEMPTS = 3
-_QUIET_WAIT_S = 1.0
 _RETRY_AFTER_S = 1.0
 
 current: ContextVar[Run | None] = ContextVar("holdfast_run", default=None)
@@ -52,11 +52,12 @@ class Run:
 
     def __init__(
         self, folder: RunFolder, destination: Destination, shipper: Shipper, clock: Clock,
-        *, experiment: str, name: str, rank: int, run: Callable[..., Run],
+        *, experiment: str, name: str, rank: int, run: Callable[..., Run], parent: str | None = None,
     ) -> None:  # fmt: skip
         self.run_id = destination.run_id
         self.experiment = experiment
         self.name = name
+        self._parent = parent
         self._run = run
         self._folder = folder
         self._destination = destination
@@ -212,7 +213,9 @@ class Run:
     def finish(self, status: EndStatus = "finished", error: str = "", *, timeout_s: float = 30.0) -> None:
         """Ends the run and waits, at most `timeout_s`, until the server has everything. Twice does no harm.
 
-        What it does not have by then stays in the home and is sent by the next `hf.run` or `holdfast runs sync`.
+        What it does not have by then stays in the home and is sent by the next `hf.run` or `holdfast runs sync`;
+        later ends in this process wait again only once the server has answered. A run within one that goes on in this
+        process does not wait: the end of the outer one waits for both.
 
         Args:
             status: `finished`, `failed` or `killed`.
@@ -228,15 +231,13 @@ class Run:
         self._ended = True
         self._journal.close()
         assert self._shipper is not None
+        forget(self)
         try:
-            if not self._wait(timeout_s):
-                say(f"run {self.name} is kept in {self._folder.path}; `holdfast runs sync` sends the rest")
-        except KeyboardInterrupt:
-            say(f"run {self.name} is kept in {self._folder.path}; `holdfast runs sync` sends the rest")
-            raise
+            if self._is_within_another():
+                self._shipper.leave(self._folder, self._journal.prefix)
+            else:
+                self._wait(timeout_s)
         finally:
-            self._shipper.drop(self._folder)
-            forget(self)
             if self._lost:
                 say(
                     f"{self._lost} entries of run {self.name} were lost: the disk of {self._home.root} is full"
@@ -252,7 +253,7 @@ class Run:
         with contextlib.suppress(ValueError):  # left in another context than it was entered in
             current.reset(self._tokens.pop())
         status, sentence = outcome_of(error)
-        self.finish(status, sentence, timeout_s=5.0 if status == "killed" else 30.0)
+        self.finish(status, sentence, timeout_s=5.0 if status == "killed" else PATIENCE_S)
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "going on"
@@ -344,16 +345,22 @@ class Run:
             not item.is_closed() for item in self._folder.journals() if not item.path.name.startswith(own)
         )
 
-    def _wait(self, timeout_s: float) -> bool:
+    def _is_within_another(self) -> bool:
+        """Whether the run that this one is a part of goes on in this process, and so waits for both in the end."""
+        outer = _going_on.get(self._parent or "")
+        return outer is not None and outer._pid == os.getpid() and outer._shipper is self._shipper
+
+    def _wait(self, timeout_s: float) -> None:
         assert self._shipper is not None
-        own = self._journal.prefix
-        if self._shipper.wait(self._folder, own, min(_QUIET_WAIT_S, timeout_s)):
-            return True
-        left = timeout_s - _QUIET_WAIT_S
-        if left <= 0:
-            return False
-        say(f"sending the rest of run {self.name}, for at most {left:.0f} s (Ctrl-C leaves it for later)")
-        return self._shipper.wait(self._folder, own, left)
+        arrived = False
+        sending = f"sending the rest of run {self.name}"
+        try:
+            arrived = self._shipper.wait_at_end(self._folder, self._journal.prefix, timeout_s, sending)
+        finally:
+            self._shipper.drop_all(self._folder)
+            if not arrived and self._shipper.first_time_waiting():
+                rest = "sends the rest, also of what else this script logs while no server answers"
+                say(f"run {self.name} is kept in {self._folder.path}; `holdfast runs sync` {rest}")
 
 
 def outcome_of(error: BaseException | None) -> tuple[EndStatus, str]:

@@ -22,6 +22,7 @@ _PAUSE_MOST_S = 2.0
 _TELL_AFTER_S = 5.0
 _START_AFTER_S = 3.0
 _POLL_S = 0.005
+_QUIET_WAIT_S = 1.0
 
 
 class Shipper:
@@ -32,6 +33,7 @@ class Shipper:
         self._mutex = threading.RLock()
         self._folders: dict[str, tuple[RunFolder, Destination]] = {}
         self._held: set[str] = set()
+        self._leaving: dict[str, tuple[RunFolder, str]] = {}
         self._links: dict[tuple[str, str], Link] = {}
         self._url = ""
         self._wake = threading.Event()
@@ -39,6 +41,9 @@ class Shipper:
         self._away_since: float | None = None
         self._told = False
         self._last_chance_at: float | None = None
+        self._reached_at = float("-inf")
+        self._has_given_up = False
+        self._has_told_of_waiting = False
         self._swept = False
 
     @property
@@ -85,13 +90,46 @@ class Shipper:
                 self._note_away()
                 raise
 
-    def wait(self, folder: RunFolder, own: str, timeout_s: float) -> bool:
-        """Waits until the journals of one process (`own`: how their names begin) are acknowledged."""
+    def leave(self, folder: RunFolder, own: str) -> None:
+        """Lets a run that ended within another one go as soon as it is sent; the end of the outer one waits for it."""
+        with self._mutex:
+            self._leaving[folder.run_id] = (folder, own)
+        self._wake.set()
+
+    def wait_at_end(self, folder: RunFolder, own: str, timeout_s: float, sending: str) -> bool:
+        """Waits for a run that ended, and for those that ended within it; tells whoever watches what takes so long.
+
+        The patience is one for the whole process: once nobody was reached at the end of a run, later ends do not
+        wait again before the server has answered. A script of many runs would wait for hours otherwise.
+        """
+        begun_at = time.monotonic()
+        quiet_s = 0.0 if self._has_given_up else min(_QUIET_WAIT_S, timeout_s)
+        if self.wait(folder, own, quiet_s, leaving=True):
+            return True
+        left = timeout_s - quiet_s
+        if left > 0 and not self._has_given_up:
+            say(f"{sending}, for at most {left:.0f} s (Ctrl-C leaves it for later)")
+            if self.wait(folder, own, left, leaving=True):
+                return True
+        self._has_given_up = self._reached_at < begun_at
+        return False
+
+    def first_time_waiting(self) -> bool:
+        """Whether nobody was told yet, since the server answered last, that runs are kept for later."""
+        told, self._has_told_of_waiting = self._has_told_of_waiting, True
+        return not told
+
+    def wait(self, folder: RunFolder, own: str, timeout_s: float, *, leaving: bool = False) -> bool:
+        """Waits until the journals of one process (`own`: how their names begin) are acknowledged.
+
+        Args:
+            leaving: also those of the runs that ended and are still on their way.
+        """
         deadline = time.monotonic() + timeout_s
         self._last_chance_at = self._last_chance_at or time.monotonic() + min(_START_AFTER_S, timeout_s / 2)
         try:
             pause = _POLL_S
-            while any(item.waiting() for item in folder.journals() if item.path.name.startswith(own)):
+            while self._is_waiting(folder, own, leaving):
                 if time.monotonic() > deadline:
                     return False
                 self._wake.set()
@@ -101,10 +139,17 @@ class Shipper:
         finally:
             self._last_chance_at = None
 
+    def drop_all(self, folder: RunFolder) -> None:
+        """Lets a run go and those that ended within it, sent or not."""
+        self.drop(folder)
+        for left, _ in list(self._leaving.values()):
+            self.drop(left)
+
     def drop(self, folder: RunFolder) -> None:
         """Lets a run go; what is left of it is sent by whoever comes next."""
         with self._mutex:
             self._folders.pop(folder.run_id, None)
+            self._leaving.pop(folder.run_id, None)
             if folder.run_id in self._held:
                 folder.remove_sent()
                 folder.lock.release()
@@ -133,12 +178,24 @@ class Shipper:
                 say(f"sending failed ({type(error).__name__}: {error}); it is tried again")
                 time.sleep(_PAUSE_MOST_S)
 
+    def _is_waiting(self, folder: RunFolder, own: str, leaving: bool) -> bool:
+        asked = [(folder, own), *(list(self._leaving.values()) if leaving else ())]
+        return any(
+            item.waiting()
+            for found, prefix in asked
+            for item in found.journals()
+            if item.path.name.startswith(prefix)
+        )
+
     def _round(self) -> bool:
         more = False
         for folder, destination in list(self._folders.values()):
             with self._mutex:
                 if folder.run_id in self._folders and self._hold(folder) and folder.waiting():
                     more = self._try(folder, destination) or more
+        for folder, _ in list(self._leaving.values()):
+            if not folder.waiting():
+                self.drop(folder)
         if not self._swept and not more:
             self._swept = True
             sweep(self.target, known=set(self._folders))
@@ -161,10 +218,14 @@ class Shipper:
             self._links[key] = Link(self._url, *key)
         problems: list[str] = []
         try:
-            return send(folder, destination, self._links[key], problems)
+            more = send(folder, destination, self._links[key], problems)
         except UnavailableError:
             self._links.clear()
             raise
+        else:
+            self._reached_at = time.monotonic()
+            self._has_given_up = self._has_told_of_waiting = False
+            return more
         finally:
             for problem in problems:
                 say(f"something of run {folder.run_id} was refused: {problem}")

@@ -127,8 +127,9 @@ def _begin(
     described = Described(values.parameters_of(parameters or {}), values.tags_of(tags or {}))
     folder = _folder(shipper, destination)
     started = Run(
-        folder, destination, shipper, clock, experiment=request.experiment, name=request.name, rank=0, run=run
-    )
+        folder, destination, shipper, clock, experiment=request.experiment, name=request.name, rank=0, run=run,
+        parent=request.parent,
+    )  # fmt: skip
     _write(shipper, started, Began(request))
     if described.parameters or described.tags:
         started.log_parameters(described.parameters)
