@@ -74,3 +74,16 @@ def test_requests_are_listed_declined_and_granted_by_deploying(home):
     everything = ask(home, "requests", "list", "shop", "--all")
     assert "granted" in everything and "no files" in everything
     assert json.loads(ask(home, "models", "show", "shop", "--json"))["model"]["aliases"]["champion"] == 2
+
+
+def test_a_challenger_is_tried_beside_the_champion(home):
+    """Runs after version 2 became the champion."""
+    wish = {"name": "shop", "alias": "challenger", "version": "1"}
+    status, answer = Raw(home.server().url).call("POST", "/registered-models/alias", wish)
+    assert (status, "--challenger" in answer["message"]) == (403, True)
+    (asked,) = json.loads(ask(home, "requests", "list", "--json"))
+    number = str(asked["number"])
+    refused(holdfast(home, "requests", "approve", number, "--direct"), "cannot take all traffic at once")
+    assert "version 1 of shop is tried beside the champion" in ask(home, "requests", "approve", number)
+    aliases = json.loads(ask(home, "models", "show", "shop", "--json"))["model"]["aliases"]
+    assert (aliases["champion"], aliases["challenger"]) == (2, 1)

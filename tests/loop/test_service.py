@@ -21,6 +21,7 @@ from holdfast.loop.records import (
     RollbackRequest,
     TrainRequest,
 )
+from holdfast.registry.records import GetModelRequest
 from holdfast.rollout.records import RolloutPolicy
 from holdfast.serving.deployment_file import local_rollback, read_deployment_file
 from holdfast.serving.errors import NothingToRollBackToError, QuarantinedError
@@ -44,6 +45,36 @@ def test_the_first_version_that_passes_goes_live_by_the_loop(world):
     decision = world.services.loop.list_decisions(ADA, ListDecisionsRequest("bikes"))[0]
     assert (decision.kind, decision.actor_kind, decision.rule) == ("deploy", "loop", "first version")
     assert decision.evidence["metrics"] == {"mae": 20.0}
+
+
+def test_a_challenger_becomes_a_candidate_and_never_the_champion_at_once(world):
+    world.declare(rollout=RolloutPolicy("direct"), active=False)
+    for _ in range(2):
+        world.register()
+    with pytest.raises(NotDeployableError, match="no champion to challenge"):
+        world.services.loop.deploy(ADA, DeployRequest("bikes", 1, challenger=True))
+    world.services.loop.deploy(ADA, DeployRequest("bikes", 1))
+    with pytest.raises(InvalidError, match="cannot take all traffic at once"):
+        world.services.loop.deploy(ADA, DeployRequest("bikes", 2, challenger=True, direct=True))
+    decision = world.services.loop.deploy(ADA, DeployRequest("bikes", 2, challenger=True))
+    assert decision.kind == "start rollout"
+    world.tick(days=3)
+    assert world.traffic() == {1: ("champion", 100), 2: ("shadow", 0)}
+    assert world.services.registry.get_model(ADA, GetModelRequest("bikes")).aliases == {
+        "champion": 1,
+        "challenger": 2,
+    }
+
+
+def test_a_declared_canary_holds_for_a_challenger_and_for_a_plain_deployment(world):
+    canary = RolloutPolicy("canary", steps=(10, 50), hold_us=1)
+    for challenger in (True, False):
+        world.declare(rollout=canary, active=False)
+        first, second = world.register(), world.register()
+        world.services.loop.deploy(ADA, DeployRequest("bikes", first.version, direct=True))
+        world.services.loop.deploy(ADA, DeployRequest("bikes", second.version, challenger=challenger))
+        assert world.traffic() == {first.version: ("champion", 90), second.version: ("candidate", 10)}
+        world.services.loop.abort(ADA, AbortRequest("bikes"))
 
 
 def test_a_declared_model_that_is_not_active_waits_for_a_person(world):

@@ -36,10 +36,10 @@ def client(world: World) -> TestClient:
     return client_of(world)
 
 
-def ask(world: World, version: int) -> int:
-    """An MLflow client sets champion; the number of the request that is filed instead."""
+def ask(world: World, version: int, alias: str = "champion") -> int:
+    """An MLflow client sets champion or challenger; the number of the request that is filed instead."""
     with contextlib.suppress(GatedAliasError):
-        world.composed.aliases.set(logged.KIM, NAME, "champion", version)
+        world.composed.aliases.set(logged.KIM, NAME, alias, version)
     requests = world.services.aliases.list_requests(logged.KIM, ListAliasRequestsRequest(NAME)).requests
     return requests[0].number
 
@@ -104,6 +104,20 @@ def test_approving_deploys_and_grants(client: TestClient, world: World) -> None:
     model = client.get(f"/models/{NAME}").text
     assert f"holdfast deploy {NAME} --version 1<" not in model, "it is deployed already"
     assert "sklearn (skops)" in model
+
+
+def test_approving_a_challenger_puts_it_beside_the_champion(client: TestClient, world: World) -> None:
+    client.post(f"/alias-requests/{ask(world, 1)}/approve")
+    run_id = world.services.versions.get(logged.KIM, NAME, 1).run_id
+    version = logged.register_outside(world, NAME, run_id, "skops")
+    number = ask(world, version, "challenger")
+    assert "tried beside the champion" in client.get("/alias-requests").text
+    answer = client.post(f"/alias-requests/{number}/approve")
+    assert answer.status_code == 303, answer.text
+    assert "was put beside the champion" in client.get(answer.headers["location"]).text
+    assert state(world, number) == "granted"
+    stages = [world.services.registry.version(logged.KIM, NAME, number).stage for number in (1, version)]
+    assert stages == ["live", "staged"]
 
 
 def test_a_pickle_is_not_deployed_without_a_word_of_trust(client: TestClient, world: World) -> None:

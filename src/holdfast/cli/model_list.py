@@ -80,9 +80,12 @@ def deploy_outlook(item: Entry) -> str:
     if item.origin == "outside" and not item.ready:
         return (
             "reads its MLflow folder in a child process, converts it to a format that runs no code, checks it on its"
-            " example and rolls it out; a pickle is refused unless you add --trust"
+            " example and rolls it out, all at once where no rollout policy is declared; a pickle is refused unless you"
+            " add --trust"
         )
-    sentence = _STAGE_SENTENCES.get(item.stage, "rolls it out as the model's rollout policy says")
+    sentence = _STAGE_SENTENCES.get(
+        item.stage, "rolls it out as the model's rollout policy says, all at once where it has none"
+    )
     return sentence.format(name=item.name, version=item.version)
 
 

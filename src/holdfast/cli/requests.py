@@ -53,16 +53,31 @@ def list_requests(session: Session, name: str | None, every: bool, as_json: bool
 @json_option
 @click.pass_obj
 def approve(session: Session, number: int, trust: bool, direct: bool, reason: str, as_json: bool) -> None:
-    """Grant a request by deploying its version, as `holdfast deploy` does."""
+    """Grant a request by deploying its version, as `holdfast deploy` does.
+
+    A challenger is tried beside the champion by the model's rollout policy, or as a shadow where it has none.
+    """
     asked = _open(session, number)
     because = reason or f"{asked.requested_by} asked for {asked.alias} in request {number}"
-    deploy = DeployRequest(name=asked.name, version=asked.version, direct=direct, reason=because, trust=trust)
+    deploy = DeployRequest(
+        name=asked.name,
+        version=asked.version,
+        direct=direct,
+        reason=because,
+        trust=trust,
+        challenger=asked.alias == "challenger",
+    )
     decision = session.write(LoopService.deploy, deploy)
     after = next(item for item in _find(session, asked.name, None) if item.number == number)
     if as_json:
         print_json({"request": after, "decision": decision})
         return
-    if after.state == "granted":
+    if after.state == "granted" and decision.kind == "start rollout":
+        click.echo(
+            f"request {number} is granted: version {asked.version} of {asked.name} is tried beside the champion;"
+            f" `holdfast status {asked.name}` shows how it does, `holdfast abort {asked.name}` ends it"
+        )
+    elif after.state == "granted":
         click.echo(f"request {number} is granted: {asked.alias} of {asked.name} is version {asked.version}")
     else:
         click.echo(

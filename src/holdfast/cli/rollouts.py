@@ -26,6 +26,9 @@ reason_option = click.option("--reason", default="", help="Kept with the decisio
 @click.argument("name")
 @click.option("--version", type=int, help="Which version (default: the latest).")
 @click.option("--direct", is_flag=True, help="All traffic at once, without shadow or canary.")
+@click.option(
+    "--challenger", is_flag=True, help="Try it beside the champion; as a shadow if nothing is declared."
+)
 @click.option("--lift-quarantine", is_flag=True, help="Deploy a version that was rolled back.")
 @click.option("--trust", is_flag=True, help="Run the code in a pickled model once, in a child process.")
 @reason_option
@@ -36,14 +39,24 @@ def deploy(
     name: str,
     version: int | None,
     direct: bool,
+    challenger: bool,
     lift_quarantine: bool,
     trust: bool,
     reason: str,
     as_json: bool,
 ) -> None:
-    """Roll a version of NAME out, as its rollout policy says; one that MLflow registered, too."""
-    request = DeployRequest(name, version, direct, lift_quarantine, reason, trust)
-    _print(session.write(LoopService.deploy, request), as_json)
+    """Roll a version of NAME out, as its rollout policy says; one that MLflow registered, too.
+
+    Without a declared shadow or canary it takes all traffic at once.
+    """
+    request = DeployRequest(name, version, direct, lift_quarantine, reason, trust, challenger)
+    decision = session.write(LoopService.deploy, request)
+    _print(decision, as_json)
+    if decision.kind == "promote" and not direct and not as_json:
+        click.echo(
+            f"it took all traffic at once, because {name} declares no shadow or canary;"
+            f" `holdfast deploy {name} --version N --challenger` tries a version beside the champion first"
+        )
 
 
 @click.command()

@@ -7,13 +7,13 @@ declaration of its own when it is first deployed: all traffic at once, watched w
 from __future__ import annotations
 
 from holdfast.base import audit, urn
-from holdfast.base.clock import Clock
+from holdfast.base.clock import DAY_US, Clock
 from holdfast.base.context import Context
-from holdfast.base.errors import NotFoundError
+from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger import Ledger, Transaction
 from holdfast.data.records import TableSpec
 from holdfast.loop import store
-from holdfast.loop.errors import UndeclaredModelError
+from holdfast.loop.errors import NotDeployableError, UndeclaredModelError
 from holdfast.loop.records import DeployRequest, LoopSpec
 from holdfast.registry.catalog.service.versions import VersionCatalog
 from holdfast.registry.outside.service import OutsideService
@@ -21,6 +21,10 @@ from holdfast.registry.records import ModelVersion
 from holdfast.registry.service import RegistryService
 from holdfast.rollout.records import RolloutPolicy
 from holdfast.training.records import ModelSpec
+
+# A challenger of a model that declares neither shadow nor canary: it answers nobody, and is judged after a day at the
+# earliest, so that whoever asked only for a comparison does not replace what serves by it.
+_CHALLENGED = RolloutPolicy("shadow_then_switch", shadow_us=DAY_US)
 
 
 class Candidates:
@@ -83,6 +87,28 @@ class Candidates:
                     raise UndeclaredModelError(name, known) from None
             return False
         return True
+
+
+def challenger_policy(
+    declared: RolloutPolicy, name: str, champion: int | None, *, direct: bool
+) -> RolloutPolicy:
+    """How a challenger is tried: as declared, and as a shadow where all traffic at once is declared.
+
+    Raises:
+        InvalidError: all traffic at once was asked for, which makes a champion.
+        NotDeployableError: there is no champion to compare it with.
+    """
+    if direct:
+        raise InvalidError(
+            f"a challenger of {name} is tried beside the champion and cannot take all traffic at once",
+            hint=f"leave --direct out, or make it the champion with `holdfast deploy {name} --version N --direct`",
+        )
+    if champion is None:
+        raise NotDeployableError(
+            f"nothing of {name} is deployed, so there is no champion to challenge",
+            hint=f"deploy one first with `holdfast deploy {name} --version N`",
+        )
+    return _CHALLENGED if declared.strategy == "direct" else declared
 
 
 def record_declaration(transaction: Transaction, context: Context, declaration: store.Declaration) -> None:

@@ -89,6 +89,8 @@ class DeployRequest(msgspec.Struct, frozen=True):
     """Roll a version (the latest by default) out; `direct` skips shadow and canary.
 
     `trust` lets a version from outside be read that is stored as a pickle, which runs its writer's code.
+    `challenger` never gives all the traffic at once: the version is tried beside the champion by the model's rollout
+    policy, or as a shadow where that is `direct`.
     """
 
     name: str
@@ -97,6 +99,7 @@ class DeployRequest(msgspec.Struct, frozen=True):
     lift_quarantine: bool = False
     reason: str = ""
     trust: bool = False
+    challenger: bool = False
 
 
 class PromoteRequest(msgspec.Struct, frozen=True):

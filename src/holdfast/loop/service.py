@@ -20,7 +20,7 @@ from holdfast.base.ledger import Ledger, Reader, Transaction
 from holdfast.base.operations import operation
 from holdfast.loop import store
 from holdfast.loop.actions import Actions, Why
-from holdfast.loop.candidates import Candidates, record_declaration
+from holdfast.loop.candidates import Candidates, challenger_policy, record_declaration
 from holdfast.loop.controller import Controller
 from holdfast.loop.errors import NotDeployableError, UndeclaredModelError, UntrainableError
 from holdfast.loop.records import (
@@ -290,6 +290,9 @@ class LoopService:
         reason = request.reason or f"{context.actor.name} deployed version {version.version}"
         why = Why("a person", reason, {"metrics": version.metrics})
         policy = declaration.spec.rollout
+        if request.challenger:
+            champion = deployment.revision.champion if deployment else None
+            policy = challenger_policy(policy, name, champion, direct=request.direct)
         if deployment is None or request.direct or policy.strategy == "direct":
             kind: DecisionKind = "deploy" if deployment is None else "promote"
             self._actions.go_live(transaction, context, environment, name, version.version, kind, why, now)

@@ -76,7 +76,9 @@ def approve_request(services: PageServices, context: Context, path: Parameters, 
         fields.get("reason", "") or f"{found.requested_by} asked for {found.alias} in request {found.number}"
     )
     trust = fields.get("trust") == "yes"
-    services.loop.deploy(context, DeployRequest(found.name, found.version, reason=reason, trust=trust))
+    challenger = found.alias == "challenger"
+    request = DeployRequest(found.name, found.version, reason=reason, trust=trust, challenger=challenger)
+    services.loop.deploy(context, request)
     return urls.with_query(urls.ALIAS_REQUESTS, decided=found.number)
 
 

@@ -110,6 +110,9 @@ def _flash(everything: tuple[AliasRequest, ...], request: PageRequest) -> Flash 
     if found is None:
         return None
     what = f"{found.alias} of {found.name} on version {found.version}"
+    if found.state == "granted" and found.alias == "challenger":
+        told = f"Version {found.version} of {found.name} was put beside the champion."
+        return Flash("good", f"Request {number} is granted", told, urls.model(found.name), found.name)
     if found.state == "granted":
         return Flash(
             "good", f"Request {number} is granted", f"{what} is deployed.", urls.model(found.name), found.name

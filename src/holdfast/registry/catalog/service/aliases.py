@@ -89,10 +89,11 @@ class AliasCatalog:
 
         request = self._changes.write(change)
         if request is not None:
+            beside = " --challenger" if alias == "challenger" else ""
             raise GatedAliasError(
                 f"{alias} of {name} says what is deployed, so it was not set; version {version} was asked for in"
                 f" request {request}",
-                hint=f"deploy it with `holdfast deploy {name} --version {version}`, which sets the alias",
+                hint=f"deploy it with `holdfast deploy {name} --version {version}{beside}`, which sets the alias",
             )
 
     def delete(self, context: Context, name: str, alias: str) -> None:
