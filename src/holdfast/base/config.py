@@ -39,7 +39,8 @@ SETTINGS: dict[str, str] = {
     " have the same blobs folder), or empty for SQLite in the home",
     "online": "where materialized features are: redis://host:6379/0 for a team, or empty for LMDB in the home",
     "data": "folder of the real example data",
-    "url": "the server that scripts log to with hf.run and hf.connect; empty for the server of the home",
+    "url": "the server that scripts log to with hf.run and hf.connect and that `holdfast runs` asks; all other commands"
+    " ask the server of the home, and so do these where it is empty",
     "project": "the project that commands act in",
     "environment": "the environment that deployments belong to",
     "host": "address to listen on; anything but a loopback address is refused while there are no tokens",

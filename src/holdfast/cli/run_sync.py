@@ -11,16 +11,18 @@ from holdfast.cli.session import Session
 
 
 @click.command()
+@click.option("--url", help="Send what was logged to another address there (default: the setting url).")
 @json_option
 @click.pass_obj
-def sync(session: Session, as_json: bool) -> None:
+def sync(session: Session, url: str | None, as_json: bool) -> None:
     """Send what scripts logged while no server answered, and end the runs whose scripts were killed.
 
-    Every `hf.run` does the same in the background. Exit code 1 says that something still waits.
+    Every `hf.run` does the same in the background. What a script logged to the wrong address goes to the one of --url
+    or HOLDFAST_URL. Exit code 1 says that something still waits.
     """
     from holdfast.sdk.runs.shipper import sync as send_all
 
-    swept = send_all(session.home)
+    swept = send_all(session.home, (url or session.config.url).rstrip("/"))
     if as_json:
         print_json(swept)
     else:

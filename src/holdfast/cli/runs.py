@@ -17,11 +17,14 @@ _WIDTH_MOST = 120
 
 
 @click.group()
-def runs() -> None:
+@click.pass_obj
+def runs(session: Session) -> None:
     """Find, show, compare, delete and restore runs.
 
-    A RUN is the id of a run, or so much of the beginning of it as no other run has.
+    A RUN is the id of a run, or so much of the beginning of it as no other run has. Where HOLDFAST_URL names a server,
+    these are the runs of that server.
     """
+    session.heed_url()
 
 
 @runs.command("list")

@@ -40,6 +40,11 @@ class Session:
     def __init__(self, *, home: str | None = None, project: str | None = None, debug: bool = False) -> None:
         self._flags = {"home": home, "project": project}
         self.debug = debug
+        self._heeds_url = False
+
+    def heed_url(self) -> None:
+        """Asks the server of the setting `url` from here on, where there is one, as the scripts do that log runs."""
+        self._heeds_url = True
 
     @cached_property
     def config(self) -> Config:
@@ -58,6 +63,8 @@ class Session:
 
     def read(self, verb: Callable[[S, Context, RequestT], ResponseT], request: RequestT) -> ResponseT:
         """Asks the running server, or reads the ledger where none runs."""
+        if self._heeds_url and self.config.url:
+            return self.client().call(verb, request)
         info = self.home.server()
         if info is not None:
             from holdfast.base.client import Client
@@ -78,6 +85,8 @@ class Session:
         """
         from holdfast.base.client import Client
 
+        if self._heeds_url and self.config.url:
+            return Client(self.config.url, self.context)
         info = self.home.server()
         if info is None:
             start_server(self.home, ["--port", "0", "--idle-exit", str(IDLE_EXIT_S)], detached=True)

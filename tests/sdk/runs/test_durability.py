@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 import holdfast as hf
 from holdfast.base.errors import UnavailableError
@@ -309,3 +310,39 @@ def test_the_end_of_a_run_waits_for_the_runs_within_it(world: World) -> None:
         found = world.describe(run_id).run
         assert (found.status, found.metrics) == ("finished", {"loss": float(number)})
     assert not {item.run_id for item in folders(world.home)} & {run.run_id, *parts}
+
+
+def test_runs_logged_to_a_wrong_address_are_sent_to_the_right_one(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    from holdfast.cli.main import cli
+
+    def holdfast(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["--home", str(home.root), *arguments])
+
+    home = Home(tmp_path / "laptop")
+    run = hf.run("mistyped", url="http://127.0.0.1:9", home=str(home.root), quiet=True, system_metrics=False)
+    run.log(x=3)
+    run.finish(timeout_s=0.1)
+    assert holdfast("runs", "sync").exit_code == 1
+    assert holdfast("runs", "sync", "--url", f"{world.url}/").exit_code == 0
+    assert world.describe(run.run_id).run.metrics == {"x": 3.0}
+    assert folders(home) == []
+    monkeypatch.setenv("HOLDFAST_URL", world.url)
+    assert run.run_id in holdfast("runs", "list", "--experiment", "mistyped").stdout
+    assert "mistyped" in holdfast("runs", "show", run.run_id).stdout
+    assert home.server() is None
+
+
+def test_what_another_server_does_not_know_stays_for_the_one_it_was_logged_to(
+    own_world: World, world: World
+) -> None:
+    run = hf.run("half", url=own_world.url, home=str(own_world.home.root), quiet=True, system_metrics=False)
+    own_world.kill()
+    run.log(x=1)
+    run.finish(timeout_s=0.1)
+    swept = sync(own_world.home, world.url)
+    assert swept.waiting == [run.run_id] and "does not take what was logged to" in swept.problems[0]
+    assert [folder.run_id for folder in folders(own_world.home)] == [run.run_id]

@@ -256,11 +256,16 @@ class Swept(msgspec.Struct):
     problems: list[str] = []
 
 
-def sync(home: Home) -> Swept:
-    """Sends everything that waits in a home, starting its server where one is needed and none runs."""
+def sync(home: Home, url: str = "") -> Swept:
+    """Sends everything that waits in a home, starting its server where one is needed and none runs.
+
+    Args:
+        url: the server that takes what was logged to any other address, which may have been mistyped or have moved.
+    """
     swept = sweep(Target(home, ""), start=True)
-    for other in sorted({found.url for folder in folders(home) if (found := folder.destination())} - {""}):
-        more = sweep(Target(home, other))
+    named = {found.url for folder in folders(home) if (found := folder.destination())} - {""}
+    for other in sorted(named):
+        more = sweep(Target(home, url or other), stored=other)
         swept.sent += more.sent
         swept.killed += more.killed
         swept.waiting += more.waiting
@@ -268,25 +273,36 @@ def sync(home: Home) -> Swept:
     return swept
 
 
-def sweep(target: Target, *, known: set[str] | None = None, start: bool = False) -> Swept:
+def sweep(
+    target: Target, *, known: set[str] | None = None, start: bool = False, stored: str | None = None
+) -> Swept:
     """Sends what processes that are gone left in the home, and ends their runs as killed.
 
     Args:
         known: runs that this process sends itself.
         start: whether a server is started where none runs and something is to be sent.
+        stored: the address that the runs were logged to, where it is not the target's.
 
     Runs that another living process sends are left to it.
     """
     swept = Swept()
+    stored = target.url if stored is None else stored
     for folder in folders(target.home):
         destination = folder.destination()
         if folder.run_id in (known or ()) or destination is None:
             continue
-        if destination.url != target.url or not folder.lock.acquire():
+        if destination.url != stored or not folder.lock.acquire():
             continue
         try:
             _sweep_one(folder, destination, target, swept, start)
         except RunRefusedError as error:
+            if stored != target.url:
+                # Another server than the one that it was logged to may not know the run, which may still know it.
+                swept.waiting.append(folder.run_id)
+                swept.problems.append(
+                    f"run {folder.run_id} waits: {target.url} does not take what was logged to {stored}: {error}"
+                )
+                continue
             kept = folder.set_aside(str(error))
             swept.problems.append(
                 f"run {folder.run_id} was refused: {error}; what it logged is kept in {kept}"
