@@ -48,6 +48,18 @@ def test_thirty_quiet_days_raise_no_alert(world: World) -> None:
     assert events(world) == []
 
 
+def test_labels_of_a_version_without_a_baseline_count(world: World) -> None:
+    outside = world.register(2, profile="")
+    world.serve(np.random.default_rng(3), 0, version=2, rows=300, label_delay_days=0)
+    assert world.service.watch(CONTEXT, KEY.environment, outside, POLICY, START + DAY_US) == []
+    (day,) = world.service.quality(CONTEXT, HEALTH)
+    assert (day.rows, day.labelled, day.version) == (300, 300, 2)
+    found = world.service.recent_quality(CONTEXT, KEY.environment, "bikes", 2, START)
+    assert found.value == pytest.approx(2.0, abs=0.4)
+    assert found.interval is not None and found.interval[0] < found.value < found.interval[1]
+    assert world.service.recent_quality(CONTEXT, KEY.environment, "bikes", 1, START).labelled == 0
+
+
 def test_a_shift_opens_one_alert_that_ends_when_it_is_over(world: World) -> None:
     rng = np.random.default_rng(2)
     for day in range(40):

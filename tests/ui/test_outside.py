@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from holdfast.base.clock import DAY_US
+from holdfast.loop.overview import StatusRequest
+from holdfast.monitoring import store as monitoring_store
+from holdfast.monitoring.records import LossSums, Window
 from holdfast.registry.catalog.records import ListAliasRequestsRequest
 from holdfast.registry.errors import GatedAliasError
 from tests.ui import logged
@@ -104,6 +108,25 @@ def test_approving_deploys_and_grants(client: TestClient, world: World) -> None:
     model = client.get(f"/models/{NAME}").text
     assert f"holdfast deploy {NAME} --version 1<" not in model, "it is deployed already"
     assert "sklearn (skops)" in model
+
+
+def test_the_quality_of_an_outside_champion_is_measured_without_a_baseline(
+    client: TestClient, world: World
+) -> None:
+    client.post(f"/alias-requests/{ask(world, 1)}/approve")
+    (before,) = world.services.overview.status(logged.KIM, StatusRequest(NAME)).models
+    assert before.message.endswith("no baseline to compare with; no label of the last 7 days has arrived yet")
+    losses = LossSums(300, 60.0, 24.0, 12.0, 0.2, 0.2)
+    day = world.clock.now() // DAY_US * DAY_US
+    windows = [Window(1, day, rows=320, requests=320, metric="mae", losses=losses)]
+    world.ledger.write(lambda tx: monitoring_store.save_windows(tx, "default", "production", NAME, windows))
+    (after,) = world.services.overview.status(logged.KIM, StatusRequest(NAME)).models
+    assert (after.metric, after.quality, after.labelled) == ("mae", pytest.approx(0.2), 300)
+    assert after.interval is not None and after.interval[0] < 0.2 < after.interval[1]
+    assert "hf.monitor" not in after.message and "measured over 300 labels" in after.message
+    page = client.get(f"/models/{NAME}").text
+    assert "No labels have arrived yet" not in page
+    assert "no baseline to compare with" in page and "95% interval" in page
 
 
 def test_approving_a_challenger_puts_it_beside_the_champion(client: TestClient, world: World) -> None:

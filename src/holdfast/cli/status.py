@@ -52,7 +52,7 @@ def _print_all(overview: Overview) -> None:
                 _MARKS[model.health],
                 "–" if model.champion is None else str(model.champion),
                 _metric(model, model.quality),
-                _metric(model, model.baseline),
+                _metric(model, model.baseline) if model.has_baseline else "none",
                 str(model.labelled),
                 f"{model.last_decision.kind} {model.last_decision.subject}" if model.last_decision else "–",
             ]
@@ -70,14 +70,26 @@ def _print_one(model: ModelStatus) -> None:
             ("traffic", traffic or "nothing is deployed"),
             ("live since", format_time(model.live_since_at) if model.live_since_at is not None else "–"),
             ("warm", ", ".join(str(item) for item in model.warm) or "none"),
-            ("quality", f"{_metric(model, model.quality)} over the last 7 days ({model.labelled} labels)"),
-            ("baseline", f"{_metric(model, model.baseline)} on held-out data"),
+            ("quality", f"{_quality(model)} over the last 7 days ({model.labelled} labels)"),
+            (
+                "baseline",
+                f"{_metric(model, model.baseline)} on held-out data"
+                if model.has_baseline
+                else "no baseline to compare with: the version was registered from outside",
+            ),
             *[("alert", f"{item.number}: {item.message}") for item in model.alerts],
         ]
     )
     if model.last_decision:
         decision = model.last_decision
         click.echo(f"last decision {decision.number}: {decision.kind} {decision.subject}: {decision.reason}")
+
+
+def _quality(model: ModelStatus) -> str:
+    if model.interval is None:
+        return _metric(model, model.quality)
+    lower, upper = model.interval
+    return f"{_metric(model, model.quality)} (95% interval {lower:.4g} to {upper:.4g})"
 
 
 def _metric(model: ModelStatus, value: float | None) -> str:

@@ -13,8 +13,16 @@ from holdfast.base.ledger import Ledger
 from holdfast.base.operations import operation
 from holdfast.loop import store
 from holdfast.loop.records import Decision
-from holdfast.monitoring.records import Alert, Check, ListChecksRequest, ModelHealthRequest
+from holdfast.monitoring.records import (
+    Alert,
+    Check,
+    ListChecksRequest,
+    ModelHealthRequest,
+    QualityPoint,
+)
 from holdfast.monitoring.service import MonitoringService
+from holdfast.registry.baseline import DEFAULT_LOSS
+from holdfast.registry.records import ModelVersion
 from holdfast.registry.service import RegistryService
 from holdfast.rollout.records import Rollout, Variant
 from holdfast.rollout.service import RolloutService
@@ -45,7 +53,8 @@ class ModelStatus(msgspec.Struct, frozen=True):
     """The state of one model in its environment. Quality is that of the last seven days with labels.
 
     `health` is `ok` only where the latest checks could have seen a problem; where they could not it says
-    `insufficient data`.
+    `insufficient data`. A version from outside has no baseline: its quality is measured in the loss of its task, with
+    its 95% `interval`, and compared with nothing.
     """
 
     name: str
@@ -68,6 +77,8 @@ class ModelStatus(msgspec.Struct, frozen=True):
     job: Job | None
     last_decision: Decision | None
     active: bool
+    has_baseline: bool = True
+    interval: tuple[float, float] | None = None
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -122,11 +133,21 @@ class OverviewService:
             variants = local.variants
             champion = next((item.version for item in variants if item.role == "champion"), champion)
         job = next((item for item in self._jobs.open_jobs(context) if item.exclusive == name), None)
-        metric, baseline, live_since = self._champion(context, name, champion)
+        version = self._registry.version(context, name, champion) if champion is not None else None
+        metric, baseline, live_since = self._champion(version)
+        has_baseline = version is None or self._monitoring.baseline(version) is not None
         if local is not None:
             live_since = local.changed_at
         quality = self._quality(context, environment, name, champion, live_since)
-        health, message = self._health(context, environment, name, champion, alerts)
+        interval = None
+        if champion is not None and not has_baseline:
+            point = self._own_quality(context, environment, name, champion, live_since)
+            quality, interval = (point.value, point.labelled, quality[2]), point.interval
+        health, message = (
+            self._health(context, environment, name, champion, alerts)
+            if has_baseline or alerts
+            else ("insufficient data", _uncompared(champion, metric, quality[1]))
+        )
         if deployment is not None and deployment.frozen and health != "alert":
             health, message = "frozen", f"promotion is frozen after a rollback; `holdfast resume {name}`"
         if local is not None:
@@ -160,7 +181,16 @@ class OverviewService:
             job=job,
             last_decision=decisions[0] if decisions else None,
             active=declaration.active,
+            has_baseline=has_baseline,
+            interval=interval,
         )
+
+    def _own_quality(
+        self, context: Context, environment: str, name: str, champion: int, live_since: Micros | None
+    ) -> QualityPoint:
+        """What the champion itself answered in the last seven days, since it is live."""
+        since = max(self._clock.now() - _RECENT_US, live_since or 0)
+        return self._monitoring.recent_quality(context, environment, name, champion, since)
 
     def _quality(
         self,
@@ -184,17 +214,14 @@ class OverviewService:
         total = sum((point.value or 0.0) * point.labelled for point in labelled)
         return (total / count if count else None), count, sum(point.rows for point in recent)
 
-    def _champion(
-        self, context: Context, name: str, champion: int | None
-    ) -> tuple[str | None, float | None, Micros | None]:
-        if champion is None:
+    def _champion(self, version: ModelVersion | None) -> tuple[str | None, float | None, Micros | None]:
+        if version is None:
             return None, None, None
-        version = self._registry.version(context, name, champion)
         live = [step.at for step in version.transitions if step.stage == "live"]
         baseline = self._monitoring.baseline(version)
         losses = baseline.losses if baseline else None
         return (
-            losses.metric if losses else None,
+            losses.metric if losses else DEFAULT_LOSS.get(version.task),
             version.metrics.get(losses.metric) if losses else None,
             live[-1] if live else None,
         )
@@ -222,3 +249,11 @@ class OverviewService:
         request = ListChecksRequest(model=name, environment=environment, limit=_CHECK_KINDS)
         checks = [item for item in self._monitoring.list_checks(context, request) if item.version == champion]
         return [item for item in checks if item.checked_at == checks[0].checked_at]
+
+
+def _uncompared(champion: int | None, metric: str | None, labelled: int) -> str:
+    """What is known of a version that training left no baseline of."""
+    why = f"version {champion} was registered from outside, so there is no baseline to compare with"
+    if not labelled:
+        return f"{why}; no label of the last 7 days has arrived yet"
+    return f"{why}; its {metric} is measured over {labelled} labels"

@@ -22,6 +22,12 @@ def quality_points(windows: Iterable[Window]) -> list[QualityPoint]:
     return [_point(day_at, list(parts)) for day_at, parts in groupby(answered, lambda window: window.day_at)]
 
 
+def pooled_point(from_at: Micros, windows: Iterable[Window]) -> QualityPoint:
+    """One point for all the windows together, which begin at `from_at`; without rows it has no value."""
+    answered = sorted((window for window in windows if window.rows), key=lambda window: window.day_at)
+    return _point(from_at, answered) if answered else QualityPoint(from_at, 0, 0)
+
+
 def _point(day_at: Micros, parts: list[Window]) -> QualityPoint:
     most = max(parts, key=lambda window: (window.rows, window.version))
     rows = sum(window.rows for window in parts)

@@ -36,7 +36,7 @@ from holdfast.monitoring.records import (
     QualityPoint,
     Window,
 )
-from holdfast.registry.baseline import Baseline
+from holdfast.registry.baseline import DEFAULT_LOSS, Baseline
 from holdfast.registry.records import ModelVersion
 from holdfast.registry.service import RegistryService
 from holdfast.serving.records import DeploymentKey
@@ -111,6 +111,17 @@ class MonitoringService:
                 reader, context.project, request.environment, request.name, 0, _FOR_EVER
             )
         return quality_points(windows)
+
+    def recent_quality(
+        self, context: Context, environment: str, model: str, version: int, since_at: Micros
+    ) -> QualityPoint:
+        """The quality of one version over all days from that of `since_at`, as one point with its 95% interval."""
+        from holdfast.monitoring.quality import pooled_point
+
+        first_day = since_at // DAY_US * DAY_US
+        with self._ledger.read() as reader:
+            windows = store.list_windows(reader, context.project, environment, model, first_day, _FOR_EVER)
+        return pooled_point(first_day, [window for window in windows if window.version == version])
 
     @operation("GET", "/models/{name}/drift", "The latest findings on drift of inputs and predictions.")
     def drift(self, context: Context, request: ModelHealthRequest) -> DriftReport:
@@ -269,7 +280,8 @@ class MonitoringService:
             )  # The log may tell of a version that this home does not have, after a partial restore.
         baseline = self.baseline(found)
         if baseline is None:
-            return Pins()
+            # A version from outside has nothing to be compared with; its labels still say how good it is.
+            return Pins(metric=DEFAULT_LOSS.get(found.task, ""))
         return Pins(baseline.inputs, baseline.prediction, baseline.losses.metric, baseline.categories)
 
     def _record(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 PREDICTION = "prediction"
+
+# What a version of a task is judged by where nothing was declared, and no baseline says: a mean of row losses.
+DEFAULT_LOSS = {"regression": "mae", "binary": "log_loss"}
 LARGEST_DAYS = 400
 
 

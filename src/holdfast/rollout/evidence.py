@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from holdfast.base.clock import DAY_US, MINUTE_US, Micros
+from holdfast.registry.baseline import DEFAULT_LOSS
 from holdfast.rollout.records import (
     Evidence,
     PairedStatistics,
@@ -14,8 +15,6 @@ from holdfast.rollout.records import (
     VariantStatistics,
 )
 from holdfast.statistics.metrics import METRICS, row_losses
-
-DEFAULT_LOSS = {"regression": "mae", "binary": "log_loss"}
 
 # A confidence sequence speaks from 30 blocks on; a shadow is cut into a few more, since some may be empty.
 BLOCKS_PER_SHADOW = 36

@@ -225,6 +225,9 @@ def _since(data: ModelData, now: int) -> str:
 
 
 def _against(item: ModelLine) -> str:
+    if item.baseline is None and item.status.interval is not None:
+        lower, upper = item.status.interval
+        return f"95% interval {number(lower)} to {number(upper)}; no baseline to compare with"
     if item.baseline is None:
         return "no held-out level to compare with"
     return f"{item.change or 'not known'} against {number(item.baseline)} held out"
