@@ -13,12 +13,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import holdfast as hf
 from holdfast.base.client import Client
 from holdfast.base.clock import parse_time
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import RemoteError
+from holdfast.base.home import Home
 from holdfast.base.operations import Empty
 from holdfast.base.simulation import AdvanceClockRequest, ClockService
+from holdfast.sdk.session import start_background_server
+from holdfast.tracking.run_records import CurvesRequest
+from holdfast.tracking.service import RunCatalog
 from tests.server.conftest import holdfast
 
 ADA = Context(Actor("ada"))
@@ -123,3 +128,33 @@ def test_real_time_cannot_be_moved(home, servers):
 def test_a_server_with_nothing_to_do_leaves(home, servers):
     process = servers(home, "--idle-exit", "0.5")
     assert process.wait(20) == 0
+
+
+def test_a_server_in_the_background_takes_the_configured_port_and_gives_way(
+    home, servers, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("HOLDFAST_PORT", str(port))
+    other = Home(tmp_path / "other")
+    try:
+        for found in (home, other):
+            start_background_server(found)
+        assert home.server().url == f"http://127.0.0.1:{port}" and home.server().until_idle
+        assert other.server().url != home.server().url, "the port was taken"
+        before = home.server().pid
+        run = hf.run("kept", home=str(home.root), quiet=True, system_metrics=False)
+        run.log(x=1, step=0)
+        assert run.flush()
+        process = servers(home, "--port", str(port))  # as a person would start it
+        assert process.pid == home.server().pid != before
+        assert home.server().url == f"http://127.0.0.1:{port}" and not home.server().until_idle
+        run.log(x=2, step=1)
+        run.finish()
+        client = Client(home.server().url, Context(Actor("ada")))
+        (curve,) = client.call(RunCatalog.curves, CurvesRequest(run.run_id, ("x",))).curves
+        assert list(curve.steps) == [0, 1]
+        assert "already has a running server process" in holdfast(home, "server", "--port", "0").stderr
+    finally:
+        os.kill(other.server().pid, signal.SIGTERM)

@@ -19,15 +19,20 @@ from holdfast.base.blobs import replace_file
 from holdfast.base.encoding import to_json
 from holdfast.base.errors import HomeError
 
-_CLAIM_ATTEMPTS = 10
+_CLAIM_WITHIN_S = 0.05
 _CLAIM_PAUSE_S = 0.005
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
-    """Where the server of a home listens."""
+    """Where the server of a home listens.
+
+    `until_idle` marks a server that a command or script started in the background: it leaves by itself, and gives way
+    to one that a person starts.
+    """
 
     pid: int
     url: str
+    until_idle: bool = False
 
 
 class Home:
@@ -89,15 +94,18 @@ class Home:
         """Publishes where this process (role `server` or `serving`) listens."""
         replace_file(self.run / f"{role}.json", to_json(info).encode())
 
-    def claim(self, role: str) -> ProcessLock:
+    def claim(self, role: str, *, within_s: float = _CLAIM_WITHIN_S) -> ProcessLock:
         """Takes the lock of a role for the life of this process.
+
+        Args:
+            within_s: how long to wait for whoever holds it, by default no longer than somebody who only looks.
 
         Raises:
             HomeError: when another process holds it.
         """
         self.prepare()
         lock = ProcessLock(self.run / f"{role}.lock")
-        if not _acquire_patiently(lock):
+        if not acquire_patiently(lock, within_s):
             info = self.server() if role == "server" else self.serving()
             where = f" (pid {info.pid}, {info.url})" if info else ""
             raise HomeError(
@@ -148,13 +156,14 @@ class ProcessLock:
             self._descriptor = None
 
 
-def _acquire_patiently(lock: ProcessLock) -> bool:
+def acquire_patiently(lock: ProcessLock, within_s: float = _CLAIM_WITHIN_S) -> bool:
     """Takes a lock that someone may hold for an instant only to see whether it is held."""
-    for _ in range(_CLAIM_ATTEMPTS):
-        if lock.acquire():
-            return True
+    deadline = time.monotonic() + within_s
+    while not lock.acquire():
+        if time.monotonic() > deadline:
+            return False
         time.sleep(_CLAIM_PAUSE_S)
-    return False
+    return True
 
 
 def _is_locked(path: Path) -> bool:

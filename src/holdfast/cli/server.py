@@ -23,6 +23,7 @@ from holdfast.cli.session import Session, end_with
 @click.option("--from", "start", help="Where a new simulated clock starts, e.g. 2011-07-01T00:00:00Z.")
 @click.option("--seed", type=int, help="Make ids and traffic shares repeatable, on a simulated clock.")
 @click.option("--idle-exit", type=float, help="Leave after so many seconds with nothing to do.")
+@click.option("--background", is_flag=True, hidden=True, help="Give way to a server that a person starts.")
 @click.option("--parent", type=int, hidden=True, help="End when this process, which started it, ends.")
 @click.pass_obj
 def server(
@@ -34,9 +35,13 @@ def server(
     start: str | None,
     seed: int | None,
     idle_exit: float | None,
+    background: bool,
     parent: int | None,
 ) -> None:
-    """Run the server of the home: ledger, loop, API and pages."""
+    """Run the server of the home: ledger, loop, API and pages.
+
+    A server that a command or script started in the background ends first.
+    """
     from holdfast.base.clock import parse_time
     from holdfast.base.errors import InvalidError
     from holdfast.server.process import run
@@ -55,5 +60,6 @@ def server(
         simulated_from=parse_time(start or "2020-01-01T00:00:00Z") if clock == "simulated" else None,
         tick_seconds=config.tick_seconds,
         idle_exit_s=idle_exit,
+        background=background,
         seed=seed,
     )

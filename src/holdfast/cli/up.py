@@ -67,7 +67,8 @@ def up(
     config, home = session.config, session.home
     started: list[_Started] = []
     try:
-        if home.server() is None:
+        running = home.server()
+        if running is None or running.until_idle:  # which gives way to one that stays
             arguments = ["--port", str(config.port if port is None else port)]
             started.append(_Started(home, "server", arguments, home.server))
         client = session.client()

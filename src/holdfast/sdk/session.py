@@ -31,7 +31,7 @@ RequestT = TypeVar("RequestT", bound="msgspec.Struct")
 ResponseT = TypeVar("ResponseT")
 
 _START_WITHIN_S = 30.0
-IDLE_EXIT_S = 60
+_IDLE_EXIT_S = 60
 
 
 class Session:
@@ -89,7 +89,7 @@ class Session:
             return Client(self.config.url, self.context)
         info = self.home.server()
         if info is None:
-            start_server(self.home, ["--port", "0", "--idle-exit", str(IDLE_EXIT_S)], detached=True)
+            start_background_server(self.home)
             info = self.home.server()
             assert info is not None
         return Client(info.url, self.context)
@@ -119,6 +119,16 @@ def start_server(home: Home, arguments: list[str], *, detached: bool) -> subproc
         UnavailableError: it did not answer in time.
     """
     return start_process(home, "server", arguments, home.server, detached=detached)
+
+
+def start_background_server(home: Home) -> None:
+    """Starts a server that leaves when idle, on the configured port where it is free, so that others find it there.
+
+    Raises:
+        HoldfastError: it ended instead, with the sentence it gave.
+        UnavailableError: it did not answer in time.
+    """
+    start_server(home, ["--background", "--idle-exit", str(_IDLE_EXIT_S)], detached=True)
 
 
 def start_process(

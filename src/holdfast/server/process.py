@@ -8,13 +8,16 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 import time
+from pathlib import Path
 
 from holdfast.base.clock import Clock, Micros, SystemClock
 from holdfast.base.errors import InvalidError, UnavailableError
-from holdfast.base.home import Home, ServerInfo
+from holdfast.base.home import Home, ProcessLock, ServerInfo, acquire_patiently
 from holdfast.base.ledger import Ledger
 from holdfast.base.ledger.opening import open_ledger
+from holdfast.base.processes import is_same, start_mark
 from holdfast.base.simulation import restore_clock, stored_clock
 from holdfast.server.app import build_app
 from holdfast.server.compose import MIGRATIONS, Services, compose, seeded
@@ -25,6 +28,7 @@ from holdfast.ui.services import PageServices
 logger = logging.getLogger(__name__)
 
 _READY_WITHIN_S = 10.0
+_GIVES_WAY_WITHIN_S = 20.0
 
 
 def run(
@@ -36,6 +40,7 @@ def run(
     simulated_from: Micros | None = None,
     tick_seconds: float = 1.0,
     idle_exit_s: float | None = None,
+    background: bool = False,
     seed: int | None = None,
 ) -> None:
     """Runs the server of a home until SIGTERM or SIGINT.
@@ -44,6 +49,8 @@ def run(
         ledger: an address of PostgreSQL; empty means SQLite in the home.
         simulated_from: run on the persisted simulated clock, which starts here. A home that has one keeps it.
         idle_exit_s: leave after so long without a request, a job or an active model.
+        background: take any port where the named one is in use, and give way to a server that a person starts. Any
+            other server ends one that runs in the background, and takes its place.
         seed: makes run ids and salts repeatable; None takes them from the operating system.
 
     Raises:
@@ -56,9 +63,10 @@ def run(
             f"without tokens the server does not listen on {host}",
             hint="use --host 127.0.0.1, and a tunnel from elsewhere",
         )
-    lock = home.claim("server")
+    lock = home.claim("server") if background else _take_over(home)
+    reserved: ProcessLock | None = None
     try:
-        port = free_port(host, port)
+        port, reserved = reserve_port(host, port, or_any=background)
         memory = open_ledger(ledger, home.ledger, MIGRATIONS)
         try:
             clock = _clock(memory, simulated_from)
@@ -74,14 +82,38 @@ def run(
             runtime.start(services)
             try:
                 pages = services.pages(clock, memory)
-                asyncio.run(_Answering(home, services, pages, runtime, host, port).run(idle_exit_s))
+                info = ServerInfo(os.getpid(), f"http://{host}:{port}", background)
+                asyncio.run(_Answering(home, services, pages, runtime, host, port, info).run(idle_exit_s))
             finally:
                 runtime.stop()
         finally:
             memory.close()
     finally:
         (home.run / "server.json").unlink(missing_ok=True)
+        if reserved is not None:
+            reserved.release()
         lock.release()
+
+
+def _take_over(home: Home) -> ProcessLock:
+    """Claims the home; a server that is there only until it is idle is asked to end, which loses nothing.
+
+    Raises:
+        HomeError: another server runs, or does not end.
+    """
+    info = home.server()
+    if info is None or not info.until_idle:
+        return home.claim("server")
+    mark = start_mark(info.pid)
+    logger.info("the server that runs in the background (pid %d) gives way to this one", info.pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(info.pid, signal.SIGTERM)
+    # This waits on the lock itself, so that no command can start another one in the background meanwhile.
+    lock = home.claim("server", within_s=_GIVES_WAY_WITHIN_S)
+    deadline = time.monotonic() + _GIVES_WAY_WITHIN_S
+    while mark is not None and is_same(info.pid, mark) and time.monotonic() < deadline:
+        time.sleep(0.01)  # its port is free once the process is gone
+    return lock
 
 
 def _clock(ledger: Ledger, simulated_from: Micros | None) -> Clock:
@@ -89,6 +121,37 @@ def _clock(ledger: Ledger, simulated_from: Micros | None) -> Clock:
     if simulated_from is not None:
         return restore_clock(ledger, simulated_from)
     return stored_clock(ledger) or SystemClock()
+
+
+def reserve_port(host: str, port: int, *, or_any: bool = False) -> tuple[int, ProcessLock | None]:
+    """A port that can be used, and the lock that keeps other servers of this user from it; a free one for 0.
+
+    Two servers that start at one moment would both find a port free, and the one would be taken for the other.
+
+    Args:
+        or_any: take a free one where the named one is in use.
+
+    Raises:
+        UnavailableError: something listens there already, or is about to.
+    """
+    if port == 0:
+        return free_port(host, 0), None
+    name = f"holdfast-{os.getuid()}-{host.replace(':', '_')}-{port}.lock"
+    lock = ProcessLock(Path(tempfile.gettempdir()) / name)
+    try:
+        if not acquire_patiently(lock):
+            raise UnavailableError(
+                f"port {port} of {host} cannot be used (another holdfast server has it)",
+                hint="name another with --port, or let holdfast choose one with --port 0",
+            )
+        return free_port(host, port), lock
+    except (UnavailableError, OSError) as error:
+        lock.release()
+        if or_any:
+            return free_port(host, 0), None
+        if isinstance(error, UnavailableError):
+            raise
+        return free_port(host, port), None  # the folder of temporary files is not ours to write
 
 
 def free_port(host: str, port: int) -> int:
@@ -113,14 +176,16 @@ class _Answering:
     """The HTTP side of one server process."""
 
     def __init__(
-        self, home: Home, services: Services, pages: PageServices, runtime: Runtime, host: str, port: int
-    ) -> None:
+        self, home: Home, services: Services, pages: PageServices, runtime: Runtime, host: str, port: int,
+        info: ServerInfo,
+    ) -> None:  # fmt: skip
         from granian.constants import Interfaces
         from granian.server.embed import Server
 
         self._home = home
         self._runtime = runtime
         self._address = (host, port)
+        self._info = info
         self._last_request = time.monotonic()
         app = build_app(services, pages, self._notice)
         self._server = Server(
@@ -146,9 +211,8 @@ class _Answering:
 
     async def _announce_then_watch(self, idle_exit_s: float | None) -> None:
         await self._until_reachable()
-        host, port = self._address
-        self._home.announce("server", ServerInfo(os.getpid(), f"http://{host}:{port}"))
-        logger.info("listening on http://%s:%d", host, port)
+        self._home.announce("server", self._info)
+        logger.info("listening on %s", self._info.url)
         self._runtime.prepare_training()
         while idle_exit_s is not None:
             await asyncio.sleep(min(1.0, idle_exit_s))

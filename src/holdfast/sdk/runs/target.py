@@ -42,11 +42,11 @@ class Target:
         return self._start()
 
     def _start(self) -> str:
-        from holdfast.sdk.session import IDLE_EXIT_S, start_server
+        from holdfast.sdk.session import start_background_server
 
         failed: HoldfastError | None = None
         try:
-            start_server(self.home, ["--port", "0", "--idle-exit", str(IDLE_EXIT_S)], detached=True)
+            start_background_server(self.home)
             self._is_ours = True
         except UnavailableError:
             raise
