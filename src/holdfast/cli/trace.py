@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from holdfast.base.clock import format_time
 from holdfast.cli.output import environment_option, json_option, print_fields, print_json
 from holdfast.cli.session import Session
 from holdfast.loop.trace import DatasetTrace, Trace, TraceRequest, TraceService
-from holdfast.tracking.records import Run
+from holdfast.tracking.records import Run, RunInput
 
 _PACKAGES_SHOWN = ("scikit-learn", "lightgbm", "numpy", "polars", "skops", "onnxruntime", "holdfast")
 
@@ -25,14 +27,15 @@ def trace(session: Session, name: str, version: int | None, environment: str, as
     if as_json:
         print_json(found)
         return
-    print_fields(_fields(found))
+    print_fields(fields(found))
     click.echo("decisions")
     for decision in found.decisions:
         who = f"{decision.actor} ({decision.actor_kind})"
         click.echo(f"  {format_time(decision.decided_at)}  {decision.kind}  by {who}: {decision.reason}")
 
 
-def _fields(found: Trace) -> list[tuple[str, str]]:
+def fields(found: Trace) -> list[tuple[str, str]]:
+    """What is shown of a version, line by line."""
     model, run, data = found.model, found.run, found.dataset
     live = found.live_because
     promoted = (
@@ -49,10 +52,10 @@ def _fields(found: Trace) -> list[tuple[str, str]]:
         ("promoted by", promoted),
         ("because", live.reason if live else "–"),
         ("trained", f"{format_time(model.created_at)}: {model.trained_because}"),
-        *_data(data),
+        *_data(data, found.inputs),
         *[("features", f"{view.urn} ({', '.join(view.columns)})") for view in found.features],
         ("run", _run(run)),
-        ("code", _code(code.bundle, code.entry, code.git_commit) if code else "–"),
+        ("code", _code(code.bundle, code.entry, code.git_commit) if code else _clients_code(run)),
         (
             "environment",
             f"Python {environment.python}, {environment.platform}; {shown}" if environment else "–",
@@ -69,7 +72,9 @@ def _fields(found: Trace) -> list[tuple[str, str]]:
     ]
 
 
-def _data(data: DatasetTrace | None) -> list[tuple[str, str]]:
+def _data(data: DatasetTrace | None, inputs: Sequence[RunInput]) -> list[tuple[str, str]]:
+    if data is None and inputs:
+        return [("data", _clients_dataset(item)) for item in inputs]
     if data is None:
         return [("data", "not of holdfast: the version was registered from outside")]
     return [
@@ -78,6 +83,22 @@ def _data(data: DatasetTrace | None) -> list[tuple[str, str]]:
         ("source", f"{data.source or 'fed by serving'} (blake3 {(data.source_digest or '–')[:16]})"),
         ("grew from", ", ".join(data.parents) or "the source itself"),
     ]
+
+
+def _clients_dataset(item: RunInput) -> str:
+    used = item.tags.get("mlflow.data.context")
+    purpose = f" for {used}" if used else ""
+    return f"{item.dataset.name} (digest {item.dataset.digest}), logged by the client{purpose}"
+
+
+def _clients_code(run: Run | None) -> str:
+    """What a client's run says of its code; the file itself is not kept."""
+    tags = run.tags if run else {}
+    entry = tags.get("mlflow.source.name") or tags.get("mlflow.project.entryPoint")
+    if not entry:
+        return "–"
+    commit = tags.get("mlflow.source.git.commit")
+    return f"{entry}{f', git {commit[:12]}' if commit else ''}, named by the client"
 
 
 def _run(run: Run | None) -> str:

@@ -19,7 +19,7 @@ from holdfast.loop.records import Decision
 from holdfast.registry.records import ModelVersion
 from holdfast.registry.service import RegistryService
 from holdfast.serving.service import DeploymentService
-from holdfast.tracking.records import Run
+from holdfast.tracking.records import Run, RunInput
 from holdfast.tracking.service import TrackingService
 
 _GOING_LIVE = ("deploy", "promote", "roll back")
@@ -48,7 +48,8 @@ class DatasetTrace(msgspec.Struct, frozen=True):
 class Trace(msgspec.Struct, frozen=True):
     """Everything that led to a version, and the decisions about it, oldest first.
 
-    A version from outside has no dataset of ours, and a run only where its client named one that is here.
+    A version from outside has no dataset of ours, and a run only where its client named one that is here; `inputs` are
+    the datasets that the client said its run read.
     """
 
     model: ModelVersion
@@ -60,6 +61,7 @@ class Trace(msgspec.Struct, frozen=True):
     decisions: tuple[Decision, ...]
     live_because: Decision | None
     lineage: lineage.LineageGraph
+    inputs: tuple[RunInput, ...] = ()
 
 
 class TraceService:
@@ -97,6 +99,7 @@ class TraceService:
                 )
             version = self._registry.version_in(reader, context, request.name, number)
             decisions = self._decisions(reader, context, version)
+            run = self._run(reader, context, version)
             live = [item for item in decisions if item.kind in _GOING_LIVE and _made_live(item, version)]
             return Trace(
                 model=version,
@@ -104,10 +107,11 @@ class TraceService:
                 in_production=number == champion,
                 dataset=self._dataset(reader, context, version) if version.dataset else None,
                 features=tuple(self._features.view(context, urn) for urn in version.feature_views),
-                run=self._run(reader, context, version),
+                run=run,
                 decisions=decisions,
                 live_because=live[-1] if live else None,
                 lineage=lineage.graph(reader, context, version.urn),
+                inputs=self._tracking.inputs_in(reader, context, run.run_id) if run else (),
             )
 
     def _run(self, reader: Reader, context: Context, version: ModelVersion) -> Run | None:

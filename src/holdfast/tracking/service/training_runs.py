@@ -17,12 +17,14 @@ from holdfast.tracking.records import (
     GetRunRequest,
     MetricPoint,
     Run,
+    RunInput,
     RunResult,
 )
 from holdfast.tracking.service.experiments import make_default
 from holdfast.tracking.service.run_access import artifact_root, head_in
 from holdfast.tracking.store import artifacts as artifact_store
 from holdfast.tracking.store import experiments as experiment_store
+from holdfast.tracking.store import inputs as input_store
 from holdfast.tracking.store import metrics as metric_store
 from holdfast.tracking.store import runs as store
 from holdfast.tracking.store import upgrade as upgrade_store
@@ -149,6 +151,11 @@ class TrackingService:
         if found is None:
             raise NotFoundError(f"there is no run {run_id!r}", hint="list runs with `holdfast runs list`")
         return found
+
+    def inputs_in(self, reader: Reader, context: Context, run_id: str) -> tuple[RunInput, ...]:
+        """The datasets that a client said the run read; `NotFoundError` when there is no run."""
+        number = head_in(reader, context, run_id).number
+        return tuple(input_store.datasets(reader, [number]).get(number, ()))
 
     def metric_history(self, reader: Reader, context: Context, run_id: str, key: str) -> list[MetricPoint]:
         """All points of one metric of a run, by step and time."""
