@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from holdfast.base import bundle
 from holdfast.base.clock import DAY_US
+from holdfast.cli.trace import fields as trace_fields
+from holdfast.data.records import TableSpec
 from holdfast.loop.overview import StatusRequest
+from holdfast.loop.records import DeclareRequest, DeployRequest, LoopSpec, RollbackRequest
+from holdfast.loop.trace import TraceRequest
 from holdfast.monitoring import store as monitoring_store
 from holdfast.monitoring.records import LossSums, Window
 from holdfast.registry.catalog.records import ListAliasRequestsRequest
 from holdfast.registry.errors import GatedAliasError
+from holdfast.rollout.records import RolloutPolicy
+from holdfast.training.records import ModelSpec
 from tests.ui import logged
 from tests.ui.conftest import client_of
 from tests.ui.story import START_AT
@@ -107,7 +115,10 @@ def test_approving_deploys_and_grants(client: TestClient, world: World) -> None:
     assert client.get(f"/models/{NAME}/versions/1").status_code == 200
     model = client.get(f"/models/{NAME}").text
     assert f"holdfast deploy {NAME} --version 1<" not in model, "it is deployed already"
-    assert "sklearn (skops)" in model
+    waiting = client.get(f"/models/{NAME}.json").json()["outside"]
+    assert [item["entry"]["version"] for item in waiting] == [3, 2], "it stands among the versions now"
+    assert "Train now" not in model
+    assert "No file declares how to train it" in model
 
 
 def test_the_quality_of_an_outside_champion_is_measured_without_a_baseline(
@@ -169,3 +180,60 @@ def test_requests_that_are_not_there(client: TestClient) -> None:
         assert client.post(path).status_code == 404
     assert client.post("/alias-requests/x/approve").status_code == 400
     assert "banner-good" not in client.get("/alias-requests?decided=77").text
+
+
+def test_a_model_that_nobody_deployed_names_only_commands_that_work(client: TestClient) -> None:
+    page = client.get(f"/models/{NAME}").text
+    assert f"holdfast models show {NAME}" in page
+    for wrong in (
+        f"holdfast status {NAME}",
+        "holdfast train",
+        "holdfast up",
+        "whose gates pass",
+        "Train now",
+    ):
+        assert wrong not in page, wrong
+
+
+def test_a_quarantined_version_is_not_offered_as_ready(client: TestClient, world: World) -> None:
+    client.post(f"/alias-requests/{ask(world, 1)}/approve")
+    run_id = world.services.versions.get(logged.KIM, NAME, 1).run_id
+    version = logged.register_outside(world, NAME, run_id, "skops")
+    world.services.loop.deploy(logged.KIM, DeployRequest(NAME, version))
+    world.services.loop.rollback(logged.KIM, RollbackRequest(NAME))
+    number = ask(world, version)
+    page = client.get("/alias-requests").text
+    assert f"holdfast deploy {NAME} --version {version} --lift-quarantine" in page
+    assert f"/alias-requests/{number}/approve" not in page
+    assert "ready to be served" not in page
+    assert "can be deployed" not in client.get(f"/models/{NAME}").text.partition("From outside")[0]
+    assert client.post(f"/alias-requests/{number}/approve").status_code == 409
+
+
+def test_a_failed_run_offers_training_only_where_holdfast_trained_it(
+    client: TestClient, world: World
+) -> None:
+    runs = world.composed.tracking
+    for place, (experiment, tags) in enumerate(
+        [("somebody-elses", None), ("bikes", {"because": "ada asked for it"})]
+    ):
+        run_id = f"{place + 1:032x}"
+        begin = partial(runs.start_run, context=logged.KIM, run_id=run_id, experiment=experiment, tags=tags)
+        world.ledger.write(lambda tx, begin=begin: begin(tx, at=world.clock.now()))
+        end = partial(runs.fail_run, context=logged.KIM, run_id=run_id, error="no such column")
+        world.ledger.write(lambda tx, end=end: end(tx, at=world.clock.now()))
+    spec = LoopSpec(ModelSpec("bikes", TableSpec("rides", None, "at"), "regression"), RolloutPolicy("direct"))
+    code = bundle.encode(bundle.SourceBundle("bikes.py", {"bikes.py": b"x = 1\n"}))
+    world.services.loop.declare(logged.KIM, DeclareRequest("bikes", spec, code, False))
+    pages = [client.get(f"/runs/{place:032x}").text for place in (1, 2)]
+    assert all("This run failed" in page and "no such column" in page for page in pages)
+    assert "holdfast --debug train" not in pages[0]
+    assert "holdfast --debug train bikes.py" in pages[1]
+
+
+def test_trace_names_the_data_and_the_code_that_the_client_logged(client: TestClient, world: World) -> None:
+    client.post(f"/alias-requests/{ask(world, 1)}/approve")
+    found = world.composed.trace.trace(logged.KIM, TraceRequest(NAME))
+    said = dict(trace_fields(found))
+    assert said["data"] == "imagenet (digest a1b2c3d4), logged by the client for training"
+    assert said["code"] == "train.py, git 9f31c07be2a8, named by the client"

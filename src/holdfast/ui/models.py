@@ -80,7 +80,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         subtitle=_state_now(data, services.clock.now()),
         status=HEALTH_BADGES[status.health] if status else "",
         urn=urn.model(name),
-        command=f"holdfast status {name}",
+        command=f"holdfast status {name}" if status else f"holdfast models show {name}",
         crumbs=(("Overview", urls.OVERVIEW),),
     )
     parts = {
@@ -103,7 +103,8 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
         "events": events(data.decisions, data.alerts)[:_TIMELINE_SHOWN],
         "lineage": picture(data.lineage, "Lineage of the version in production"),
         "deployment_url": urls.deployment(status.environment, name) if status and status.champion else "",
-        "entry": data.entry or "FILE",
+        "entry": data.entry,
+        "from_outside": not data.entry and data.model is not None,
     }
     return View("model.html", page, data, parts)
 

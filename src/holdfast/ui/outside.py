@@ -29,12 +29,16 @@ _UNKNOWN = Outlook((), "", "unknown")
 
 
 class Outside(msgspec.Struct, frozen=True):
-    """A version from outside, and what to expect of deploying it. `reason` says why that is not known."""
+    """A version from outside, and what to expect of deploying it. `reason` says why that is not known.
+
+    `held` says why a person has to free the version before it can be deployed.
+    """
 
     entry: Entry
     outlook: Outlook
     command: str
     reason: str = ""
+    held: str = ""
 
 
 class EntryData(msgspec.Struct, frozen=True):
@@ -46,12 +50,12 @@ class EntryData(msgspec.Struct, frozen=True):
 
 
 def outside_versions(services: PageServices, context: Context, name: str) -> list[Outside]:
-    """The newest versions from outside of a model; none where there is no such model."""
+    """The newest versions from outside that wait to be deployed; once deployed they are versions like all others."""
     try:
         entries = services.versions.of_model(context, name)
     except NotFoundError:
         return []
-    from_outside = [entry for entry in reversed(entries) if entry.origin == "outside"]
+    from_outside = [entry for entry in reversed(entries) if entry.origin == "outside" and not entry.ready]
     return [look(services, context, entry) for entry in from_outside[:_SHOWN_MOST]]
 
 
@@ -72,6 +76,11 @@ def look(services: PageServices, context: Context, entry: Entry) -> Outside:
     if entry.ready:
         # It was read once, and is kept in a form that serves: whatever the folder says counts no more.
         found = msgspec.structs.replace(found, verdict="deployable")
+        if entry.stage == "quarantined":
+            lift = shlex.join([*command, "--lift-quarantine"])
+            return Outside(
+                entry, found, lift, held="It was rolled back and is quarantined: deploying it is refused"
+            )
         return Outside(entry, found, "" if entry.stage == "live" else shlex.join(command))
     trust = ["--trust"] if found.verdict == "needs trust" else []
     refused = found.verdict == "not servable"
@@ -134,6 +143,8 @@ def run_link(entry: Entry) -> Markup | None:
 
 def to_deploy(item: Outside) -> Markup:
     """Whether it can be deployed, in a word, and the command."""
+    if item.held:
+        return Markup("{} <code>{}</code>").format(badge("quarantined", item.held), item.command)
     words = {
         "deployable": badge("ready" if item.entry.ready else "registered", "can be deployed"),
         "needs trust": badge("blocked", "stored as a pickle: loading it runs its writer's code"),

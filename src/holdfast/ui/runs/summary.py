@@ -6,7 +6,7 @@ from holdfast.base.context import Context
 from holdfast.base.errors import NotFoundError
 from holdfast.registry.catalog.records import Search
 from holdfast.tracking.records import LoggedModel, LoggedRun
-from holdfast.tracking.run_records import RunRequest
+from holdfast.tracking.run_records import RunRequest, RunSummary
 from holdfast.ui import urls
 from holdfast.ui.flash import Flash
 from holdfast.ui.kit.format import code_block
@@ -21,6 +21,7 @@ from holdfast.ui.runs.run_data import RunData
 from holdfast.ui.services import PageServices
 from holdfast.ui.words import stopped
 
+BECAUSE_TAG = "because"  # Every training by holdfast says why it began.
 NOTE_TAG = "mlflow.note.content"
 _CURVES_SHOWN = 9
 _SYSTEM_SHOWN = 6
@@ -51,6 +52,7 @@ def show(services: PageServices, context: Context, request: PageRequest) -> View
     parts = {
         "run": run,
         "error": described.error,
+        "entry": _entry_of(services, context, described.run),
         "flash": _flash(request, run.lifecycle),
         "tabs": run_tabs(logged),
         "facts": details.facts(data, page.now_at, simulated=services.clock.simulated),
@@ -119,6 +121,14 @@ def _models(services: PageServices, context: Context, run: LoggedRun) -> tuple[L
         except NotFoundError:
             continue  # It was deleted since.
     return tuple(found)
+
+
+def _entry_of(services: PageServices, context: Context, run: RunSummary) -> str:
+    """The file to train again with, of a training of a declared model; empty for what clients and scripts logged."""
+    if BECAUSE_TAG not in run.tags:
+        return ""
+    declared = services.loop.declarations(context)
+    return next((item.entry for item in declared if item.name == run.experiment), "")
 
 
 def _flash(request: PageRequest, lifecycle: str) -> Flash | None:
