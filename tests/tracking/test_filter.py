@@ -201,6 +201,8 @@ def matches(run, condition) -> bool:
     if isinstance(condition, Or):
         return any(matches(run, part) for part in condition.parts)
     operator, value = condition.operator, condition.value
+    if condition.key == "status" and condition.kind == "attribute":
+        value = tuple(map(str.upper, value)) if isinstance(value, tuple) else value.upper()
     found = fields(run, condition)
     if operator in PRESENCE:
         return (operator == "IS NULL") == (not found)

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from holdfast.base import audit, events, lineage
-from holdfast.base.clock import SimulatedClock
+from holdfast.base.clock import SimulatedClock, format_time
 from holdfast.base.context import Actor, Context
 from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger import Ledger
@@ -124,6 +124,35 @@ def test_experiments_say_how_many_runs_they_have(world: World) -> None:
     assert [(item.name, item.runs, item.runs_deleted) for item in gone] == [("bikes", 0, 2)]
     assert len(world.runs.experiments(ANN, ListExperiments("all")).experiments) == 3
     assert first
+
+
+def test_a_status_is_asked_for_as_it_is_shown_and_a_time_as_it_is_read(world: World) -> None:
+    first, second = world.run("0"), world.run("0")
+    world.logging.update(ANN, first, status="finished", ended_at=world.clock.now())
+
+    def found(text: str) -> list[str]:
+        return [run.run_id for run in world.runs.search(ANN, RunSearch(filter=text)).runs]
+
+    for text in ("'finished'", "'FINISHED'", "'Finished'"):
+        assert found(f"status = {text}") == [first]
+        assert [
+            run.run_id for run in world.logging.search(ANN, ["0"], condition=f"status = {text}").runs
+        ] == [first]
+    assert found("status IN ('running', 'KILLED')") == [second] == found("status != 'finished'")
+    for text in ("status = 'killled'", "status NOT IN ('failed', 'killled')"):
+        with pytest.raises(
+            InvalidError, match="no status 'killled'; valid are running, scheduled, finished, failed, kil"
+        ):
+            found(text)
+        # The client of MLflow is answered as its own server answers it.
+        world.logging.search(ANN, ["0"], condition=text)
+    now = format_time(world.clock.now())
+    assert set(found(f"start_time <= '{now}'")) == {first, second} == set(found("start_time > '1969-12-31'"))
+    assert found(f"start_time > '{now}'") == []
+    with pytest.raises(
+        InvalidError, match=r"'yesterday' at character 14 is not an ISO 8601 time.*milliseconds since 1970"
+    ):
+        found("start_time > 'yesterday'")
 
 
 def test_a_description_has_everything_and_takes_the_beginning_of_an_id(world: World) -> None:

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from holdfast.base.clock import parse_time
 from holdfast.base.errors import InvalidError
 
 Kind = Literal["metric", "parameter", "tag", "attribute", "dataset"]
@@ -49,6 +50,7 @@ _LIST_MOST = 1000
 _DEPTH_MOST = 50
 # Each column of an order is a join, of which SQLite takes 64 and nobody needs many.
 ORDERS_MOST = 20
+_MILLISECOND_US = 1000
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))"
@@ -88,12 +90,16 @@ Condition = Comparison | And | Or
 class Grammar(msgspec.Struct, frozen=True):
     """Which fields a search knows.
 
-    `attributes` maps every spelling of an attribute to its name; those in `numbers` take numbers.
+    `attributes` maps every spelling of an attribute to its name; those in `numbers` take numbers, and with `times` as
+    well a quoted ISO time for the milliseconds since 1970. An attribute in `choices` takes these values alone, whatever
+    their case.
     """
 
     kinds: frozenset[Kind]
     attributes: Mapping[str, str]
     numbers: frozenset[str] = frozenset()
+    times: bool = False
+    choices: Mapping[str, tuple[str, ...]] = {}
     default: Kind = "attribute"
 
 
@@ -233,8 +239,24 @@ class _Parser:
         if operator in PRESENCE:
             return Comparison(kind, key, operator)
         if operator.endswith("IN"):
-            return Comparison(kind, key, operator, self._list())
-        return Comparison(kind, key, operator, self._number(token.text) if number else self._text(token.text))
+            return Comparison(kind, key, operator, self._chosen(kind, key, self._list()))
+        if number:
+            takes_times = kind == "attribute" and self._grammar.times
+            return Comparison(kind, key, operator, self._number(token.text, time=takes_times))
+        text = self._text(token.text)
+        if operator in ("=", "!="):
+            self._chosen(kind, key, (text,))
+        return Comparison(kind, key, operator, text)
+
+    def _chosen(self, kind: Kind, key: str, values: tuple[str, ...]) -> tuple[str, ...]:
+        """The values, which an attribute with few possible ones must have."""
+        choices = self._grammar.choices.get(key) if kind == "attribute" else None
+        for value in values if choices else ():
+            if choices and value.lower() not in choices:
+                raise InvalidError(
+                    f"Invalid filter: there is no {key} {value!r}", hint=f"valid are {', '.join(choices)}"
+                )
+        return values
 
     def _operator(self) -> str:
         token = self._next()
@@ -251,8 +273,16 @@ class _Parser:
                 return "IS NULL" if absent else "IS NOT NULL"
         raise self._unexpected("a comparison such as =, !=, LIKE, IN or IS NULL", token)
 
-    def _number(self, field: str) -> float | int:
+    def _number(self, field: str, *, time: bool = False) -> float | int:
         token = self._next()
+        if time and token is not None and token.sort == "text":
+            try:
+                return parse_time(_unquoted(token.text)) // _MILLISECOND_US
+            except InvalidError as error:
+                raise InvalidError(
+                    f"Invalid filter: {token.text} at character {token.at + 1} is not an ISO 8601 time",
+                    hint=f"write {field} > '2026-01-31T12:00:00Z', or a number of milliseconds since 1970",
+                ) from error
         if token is None or token.sort != "number":
             raise self._unexpected(f"a number for {field}", token)
         try:

@@ -28,7 +28,7 @@ from holdfast.tracking.run_records import (
 )
 from holdfast.tracking.service.metrics import Curve, MetricService
 from holdfast.tracking.service.runs import RunService
-from holdfast.tracking.store import catalog
+from holdfast.tracking.store import catalog, search
 from holdfast.tracking.store import runs as store
 
 _PAGE_MOST = 1000
@@ -73,6 +73,7 @@ class RunCatalog:
             view=request.view,
             limit=request.limit,
             page=request.after,
+            grammar=search.OWN_RUNS,
         )
         with self._ledger.read() as reader:
             return RunsFound(tuple(_summaries(reader, context, found.runs)), found.next_page)

@@ -16,7 +16,7 @@ from holdfast.base.errors import InvalidError, NotFoundError
 from holdfast.base.ledger.protocol import Ledger, Transaction
 from holdfast.tracking import policy
 from holdfast.tracking.errors import NotActiveError, ParameterChangedError
-from holdfast.tracking.filter import parse, parse_orders
+from holdfast.tracking.filter import Grammar, parse, parse_orders
 from holdfast.tracking.ids import new_run_id
 from holdfast.tracking.records import (
     LoggedPoint,
@@ -300,8 +300,9 @@ class RunService:
         view: View = "active",
         limit: int = 1000,
         page: str | None = None,
+        grammar: Grammar = search.RUNS,
     ) -> LoggedRunPage:
-        """Runs of some experiments that fulfil a condition, by default those started last first.
+        """Runs of some experiments that fulfil a condition of a grammar, by default those started last first.
 
         Raises:
             InvalidError: the condition, an order or the page mark is not legal.
@@ -310,7 +311,7 @@ class RunService:
             raise InvalidError(
                 f"Invalid value {limit} for parameter 'max_results'", hint=f"use 1 to {PAGE_MOST}"
             )
-        parsed = parse(condition, search.RUNS)
+        parsed = parse(condition, grammar)
         orders = parse_orders(order_by, search.RUNS)
         if len({(order.kind, order.key) for order in orders}) < len(orders):
             raise InvalidError(f"`order_by` contains duplicate fields: {list(order_by)}")

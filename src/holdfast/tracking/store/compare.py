@@ -38,6 +38,13 @@ def compare_time(column: str, operator: str, value: Value) -> Sql:
     return f"{column} {operator} ?", [last if operator in (">", "<=") else first]
 
 
+def in_capitals(value: Value) -> Value:
+    """The texts of a comparison with a status, which MLflow writes in capitals and people do not."""
+    if isinstance(value, tuple):
+        return tuple(item.upper() for item in value)
+    return value.upper() if isinstance(value, str) else value
+
+
 def real(value: Value) -> float:
     """A number of a condition as a double; one too large is infinite."""
     assert isinstance(value, int | float)

@@ -12,7 +12,7 @@ from holdfast.base.ledger.protocol import Dialect, Reader
 from holdfast.tracking.filter import And, Comparison, Condition, Grammar, Order
 from holdfast.tracking.records import LoggedModel
 from holdfast.tracking.store import logged_models
-from holdfast.tracking.store.compare import Sql, compare_text, compare_time
+from holdfast.tracking.store.compare import Sql, compare_text, compare_time, in_capitals
 from holdfast.tracking.store.paging import Key, Mark, behind, read_mark, write_mark
 
 _COLUMNS = {
@@ -139,7 +139,8 @@ def _compile(condition: Condition, dialect: Dialect, datasets: Sequence[Dataset]
         column = _COLUMNS[condition.key]
         if condition.key in MODELS.numbers:
             return compare_time(column, condition.operator, condition.value)
-        return compare_text(column, condition.operator, condition.value, dialect)
+        value = in_capitals(condition.value) if condition.key == "status" else condition.value
+        return compare_text(column, condition.operator, value, dialect)
     found = f"EXISTS (SELECT 1 FROM {_TABLES[condition.kind]} x WHERE x.model_number = m.number AND x.key = ?"
     if condition.operator in ("IS NULL", "IS NOT NULL"):
         return f"{'NOT ' if condition.operator == 'IS NULL' else ''}{found})", [condition.key]

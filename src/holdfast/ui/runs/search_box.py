@@ -31,8 +31,10 @@ GRAMMAR: tuple[tuple[str, str], ...] = (
     ("params.depth IS NULL", "what a run does not have; IS NOT NULL for what it has"),
     (
         "run_name ILIKE '%forest%'",
-        "also status, user_id, run_id, start_time, end_time; % stands for anything",
+        "also user_id and run_id; % stands for anything",
     ),
+    ("status = 'finished'", "or running, scheduled, failed, killed"),
+    ("start_time > '2026-01-31'", "also end_time: an ISO time in UTC, or milliseconds since 1970"),
     ("datasets.name = 'rides'", "what it read: name, digest, context"),
     ("metrics.`val loss` < 1", "backticks around a key with spaces"),
     ("… AND (… OR …)", "AND binds stronger than OR; parentheses say otherwise"),
