@@ -29,7 +29,10 @@ def status(session: Session, name: str | None, as_json: bool) -> None:
     """Show every model, or NAME: what is live, how good it is, what happens."""
     overview = session.read(OverviewService.status, StatusRequest(name))
     if name is not None and not overview.models:
-        raise InvalidError(f"there is no model {name!r}", hint="`holdfast status` lists them")
+        raise InvalidError(
+            f"there is no model {name!r}",
+            hint="`holdfast models list` shows those that are only registered, too",
+        )
     if as_json:
         print_json({"server": _url(session), "serving": _serving(session), **_builtins(overview)})
         return

@@ -79,9 +79,17 @@ def log(name, model, **fields):
 
 
 def predict(home, name, row):
+    return post(home, f"/v1/predict/{name}", {"rows": [row]})
+
+
+def ask(home, name, rows):
+    return post(home, f"/v1/predict/{name}", {"rows": rows.to_dict("records")})
+
+
+def post(home, path, body):
     address = urlsplit(home.serving().url)
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
-    connection.request("POST", f"/v1/predict/{name}", json.dumps({"rows": [row]}))
+    connection.request("POST", path, json.dumps(body))
     answer = connection.getresponse()
     return answer.status, json.loads(answer.read())
 
@@ -175,6 +183,45 @@ def test_a_cloudpickle_is_refused_with_the_reason_and_deployed_with_an_audited_t
     assert (trust["actor"], "forest" in trust["subject"]) == (getpass.getuser(), True)
     verified = holdfast(home, "audit", "verify")
     assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_labels_of_an_outside_champion_count_and_a_challenger_stands_beside_it(home):
+    client, model = mlflow.MlflowClient(), LinearRegression().fit(X, Y)
+    with mlflow.start_run():
+        mlflow.log_input(mlflow.data.from_pandas(X, name="weather"), context="training")
+        for _ in range(2):
+            mlflow.sklearn.log_model(
+                model,
+                name="model",
+                registered_model_name="judged",
+                input_example=X.head(3),
+                pip_requirements=[],
+                serialization_format="skops",
+            )
+    assert holdfast(home, "deploy", "judged", "--version", "1").returncode == 0
+    _, answer = eventually(lambda: ask(home, "judged", X.head(150)), lambda found: found[0] == 200)
+    labels = [
+        {"id": item["id"], "value": float(label)}
+        for item, label in zip(answer["predictions"], Y, strict=False)
+    ]
+    assert post(home, "/v1/labels/judged", {"labels": labels}) == (200, {"accepted": 150})
+
+    def status():
+        return json.loads(holdfast(home, "status", "judged", "--json").stdout)["models"][0]
+
+    judged = eventually(status, lambda found: found["labelled"] == 150)
+    assert (judged["metric"], judged["has_baseline"]) == ("mae", False)
+    assert judged["interval"][0] < judged["quality"] < judged["interval"][1]
+    assert "hf.monitor" not in judged["message"]
+    with pytest.raises(mlflow.MlflowException, match="--version 2 --challenger"):
+        client.set_registered_model_alias("judged", "challenger", "2")
+    (wish,) = json.loads(holdfast(home, "requests", "list", "judged", "--json").stdout)
+    approved = holdfast(home, "requests", "approve", str(wish["number"]))
+    assert (approved.returncode, "tried beside the champion" in approved.stdout) == (0, True)
+    assert int(client.get_model_version_by_alias("judged", "champion").version) == 1
+    assert int(client.get_model_version_by_alias("judged", "challenger").version) == 2
+    said = holdfast(home, "trace", "judged").stdout
+    assert "weather (digest" in said and "logged by the client for training" in said
 
 
 def eventually(ask, enough, seconds=20.0):
