@@ -96,8 +96,9 @@ def test_filter_order_and_columns(logged: tuple[Home, list[str]]) -> None:
         (["list", "--order-by", "datasets.name"], "nothing can be ordered by its datasets"),
         (["list", "--columns", "mae"], "'mae' is not a column; valid are run_id"),
         (["list", "--experiment", "ride"], "there is no experiment 'ride'; did you mean 'rides'?"),
-        (["list", "--limit", "0"], "1 to 1000 runs, not 0"),
-        (["list", "--after", "x"], "Invalid page token"),
+        (["list", "--limit", "0"], "1 to 1000 runs, not 0; see the next ones with --after"),
+        (["list", "--filter", "status = 'killled'"], "no status 'killled'; valid are running"),
+        (["list", "--after", "x"], "what its last line gives as --after"),
         (["show", "nope"], "there is no run 'nope'"),
         (["show", "../../x"], "there is no run '../../x'"),
         (["compare", "nope"], "2 to 50 runs are compared, not 1"),
@@ -127,6 +128,8 @@ def test_runs_are_compared_with_their_curves(logged: tuple[Home, list[str]]) -> 
     assert len(drawn) == 8 and "a" in drawn[0] and "b" in "".join(drawn)
     found = json.loads(holdfast(home, "runs", "compare", ids[1], ids[4], "--metric", "loss", "--json").stdout)
     assert [len(curve["steps"]) for curve in found["curves"]] == [50, 50]
+    mistyped = holdfast(home, "runs", "compare", ids[1], ids[4], "--metric", "nope")
+    refused(mistyped, "none of these runs has the metric 'nope'; valid are loss")
 
 
 def test_runs_are_deleted_and_restored_all_or_none(served: tuple[Home, list[str]]) -> None:

@@ -95,8 +95,10 @@ def _brought(session: Session, source: Source, names: tuple[str, ...], quiet: bo
         job = MlflowImport(source, target, names, watch)
         try:
             return job.run()
-        except (KeyboardInterrupt, UnavailableError):
+        except (KeyboardInterrupt, UnavailableError) as error:
             runs = job.report.runs
+            if isinstance(error, UnavailableError) and not runs.brought + runs.known:
+                raise  # nothing was stopped: its own sentence says all there is to say
             click.echo(f"stopped after {runs.brought + runs.known} runs; {_AGAIN}", err=True)
             raise
         finally:

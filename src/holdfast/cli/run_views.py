@@ -158,7 +158,7 @@ def print_comparison(found: Comparison, width: int) -> None:
     if found.code_differs:
         _compared("code", found.code, names)
     elif found.code:
-        _heading("code", "the same")
+        _heading("code", "the same, as far as the runs say")
     _compared(
         "environment", found.environment_differing, names,
         f"{found.packages_same} packages the same" if found.packages_same else "",

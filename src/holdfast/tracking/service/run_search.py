@@ -60,7 +60,7 @@ class RunCatalog:
         if not 1 <= request.limit <= _PAGE_MOST:
             raise InvalidError(
                 f"a page has 1 to {_PAGE_MOST} runs, not {request.limit}",
-                hint="go on with `after`",
+                hint="see the next ones with --after (`after` in the API)",
                 field="limit",
             )
         with self._ledger.read() as reader:
@@ -116,7 +116,7 @@ class RunCatalog:
         """Runs beside each other, in the order asked for.
 
         Raises:
-            InvalidError: fewer than 2 runs or more than 50, or one of them twice.
+            InvalidError: fewer than 2 runs or more than 50, one of them twice, or a metric that none of them has.
             NotFoundError: there is no such run.
         """
         _check_most(request.most)
@@ -131,7 +131,15 @@ class RunCatalog:
             if len(set(ids)) < len(ids):
                 raise InvalidError("a run is compared with itself", hint="name different runs", field="runs")
             described = [_describe(reader, context, run_id) for run_id in ids]
-        keys = request.metrics or sorted({item.key for each in described for item in each.metrics})
+        known = sorted({item.key for each in described for item in each.metrics})
+        for key in request.metrics:
+            if key not in known:
+                raise InvalidError(
+                    f"none of these runs has the metric {key!r}",
+                    hint=f"valid are {', '.join(known)}" if known else "they have no metrics at all",
+                    field="metrics",
+                )
+        keys = request.metrics or known
         curves = self._curves(context, ids, keys, request.most, 1 if request.metrics else 2)
         return compare(described, curves if request.metrics else _first(curves, _CURVES_MOST))
 

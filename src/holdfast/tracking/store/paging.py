@@ -88,4 +88,7 @@ def write_mark(mark: Mark) -> str:
 
 def bad_mark() -> InvalidError:
     """The error of a page mark that is none of the search's."""
-    return InvalidError("Invalid page token", hint="pass on the next_page_token of the page before")
+    return InvalidError(
+        "Invalid page token",
+        hint="take it from the page before: what its last line gives as --after, or its next_page_token",
+    )
