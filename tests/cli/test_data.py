@@ -131,6 +131,26 @@ def test_a_declared_table_trains_whatever_was_added_under_its_name(home, tmp_pat
     )
 
 
+def test_a_version_is_declared_like_the_one_before_where_nothing_is_said(home, tmp_path):
+    path = tmp_path / "sales.csv"
+    path.write_text("id,at,y,note\n1,2026-01-01,3,a\n2,2026-01-02,4,b\n")
+    said(home, "add", "till", str(path), "--key", "id", "--time", "at", "--label", "y", "--drop", "note")
+    refused(holdfast(home, "data", "diff", "till"), "till has one version")
+    path.write_text("id,at,y,note\n1,2026-01-01,3,a\n2,2026-01-02,5,b\n")
+    done = holdfast(home, "data", "add", "till", str(path), "--key", "id")
+    assert "as in till@1: time at; label y; drop note" in done.stderr, done.stderr
+    assert "till@2" in done.stdout
+    found = datasets.get("till", home=str(home.root))
+    roles = {field.name: field.role for field in found.contract.fields}
+    assert roles == {"id": "key", "at": "time", "y": "label"}
+    assert "till@1 → till@2" in said(home, "diff", "till")
+    path.write_text("id,at\n1,2026-01-01\n")
+    refused(holdfast(home, "data", "add", "till", str(path)), "as in till@2: key id")
+    assert "till@3" in said(home, "add", "till", str(path), "--label", "", "--drop", "")
+    bare = datasets.add("till", str(path), key="", time="", label="", drop="", home=str(home.root))
+    assert [field.role for field in bare.version.contract.fields] == ["feature", "feature"]
+
+
 def test_two_who_append_at_once_both_get_their_rows(home):
     root = str(home.root)
     datasets.add("log", pl.DataFrame({"n": [0]}), home=root)

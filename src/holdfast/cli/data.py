@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from holdfast.base.errors import InvalidError
 from holdfast.cli.output import json_option, print_fields, print_json, print_table
 from holdfast.cli.session import Session
 from holdfast.data.records import (
@@ -38,7 +39,7 @@ def data() -> None:
     help="sqlite:///PATH or postgresql://USER@HOST/DATABASE; its password is not kept.",
 )
 @click.option("--key", "keys", multiple=True, help="A column that names the entity; may be repeated.")
-@click.option("--time", default="", help="The column with the rows' times (times, dates or ISO 8601 text).")
+@click.option("--time", help="The column with the rows' times (times, dates or ISO 8601 text).")
 @click.option("--label", help="The column that models learn to predict.")
 @click.option("--drop", "dropped", multiple=True, help="A column to leave out; may be repeated.")
 @click.option("--append", is_flag=True, help="Add the rows to those of the newest version.")
@@ -47,12 +48,13 @@ def data() -> None:
 @click.pass_obj
 def add(
     session: Session, name: str, source: str | None, sql: str | None, connection: str | None, keys: tuple[str, ...],
-    time: str, label: str | None, dropped: tuple[str, ...], append: bool, message: str, as_json: bool,
+    time: str | None, label: str | None, dropped: tuple[str, ...], append: bool, message: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Make SOURCE a version of the dataset NAME: a CSV or Parquet file, a 'pattern', a folder, a Delta table, an s3://
     address; or the rows of a query.
 
-    Rows that a version has already are that version; nothing is stored twice.
+    Rows that a version has already are that version; nothing is stored twice. Key, time, label and columns to leave out
+    are those of the newest version where they are not given.
     """
     if source is None and sql is None:
         raise click.UsageError("name a SOURCE, or a query with --sql and --connection")
@@ -163,11 +165,22 @@ def show(session: Session, reference: str, as_json: bool) -> None:
 def diff(session: Session, before: str, after: str | None, rows: bool, as_json: bool) -> None:
     """Compare a version with AFTER, another version or tag of the dataset (default: the newest).
 
+    NAME alone compares the newest version with the one before.
+
     Rows are told apart by the key that was declared; without one, whole rows are counted.
     """
     from holdfast.cli.data_views import print_diff
     from holdfast.sdk.datasets import diff_versions
 
+    if after is None and "@" not in before:
+        request = ListDatasetVersionsRequest(before.removeprefix("data/"), limit=2)
+        versions = session.read(DataService.list_versions, request).versions
+        if len(versions) == 1:
+            raise InvalidError(
+                f"{before} has one version",
+                hint="add another one with `holdfast data add`, then compare them",
+            )
+        before = f"{before}@{versions[-1].version}" if versions else before
     found = diff_versions(session, before, after or "latest", rows=rows)
     if as_json:
         print_json(found)

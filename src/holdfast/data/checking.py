@@ -178,7 +178,7 @@ def _violation(rule: _Rule, count: int, rows: int, seen: pl.DataFrame, contract:
         )
         message = f"{field.name}: {examples[0]} is {rule.what}; {expects(contract, field)}"
         return Violation(rule.kind, field.name, count, message, rule.severity, examples, first)
-    message = f"{field.name} is null in {count} rows; {expects(contract, field)}"
+    message = f"{field.name} is null in {count} row{'s' * (count != 1)}; {expects(contract, field)}"
     if rule.kind == "null_share":
         message = (
             f"{field.name} is null in {count} of {rows} rows ({count / rows:.2%});"

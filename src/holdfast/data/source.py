@@ -153,7 +153,7 @@ def _parse_singly(text: str) -> int | None:
 
 def _check_file(file: Path) -> None:
     if not file.exists():
-        raise SourceError(f"{file} does not exist", hint="name an existing file as the table's source")
+        raise SourceError(f"{file} does not exist", hint="name an existing file")
     if not file.is_file():
         raise SourceError(f"{file} is not a file", hint="name one .csv or .parquet file")
     if file.suffix.lower() not in (".csv", ".parquet"):

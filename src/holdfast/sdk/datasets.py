@@ -31,6 +31,7 @@ from holdfast.data.records import (
     RetainReport,
     RetainRequest,
     SetTagRequest,
+    TableSpec,
 )
 from holdfast.data.service import DataService
 from holdfast.sdk import checks
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 _APPEND_ATTEMPTS = 5
 _WAIT_FOR_GARBAGE_S = 60.0
 _COLLECTING = "the garbage of this home is being collected, so no blobs of a dataset can be written now"
+
+
+# What was said to be none, as opposed to nothing said.
+_NONE = ("",)
 
 
 class Added(AddedDataset, frozen=True):
@@ -79,7 +84,8 @@ def add(
         key: the column(s) that name an entity; with `time` they tell the rows apart, and are checked to.
         time: the column with the rows' times: datetimes, dates or strings in ISO 8601.
         label: the column that models learn to predict.
-        drop: columns to leave out.
+        drop: columns to leave out. Where key, time, label or drop is not given, it is that of the newest version; an
+            empty text says that there is none.
         append: add the rows to those of the newest version, whose files are shared.
         message: why, for whoever reads the list of versions.
 
@@ -99,10 +105,10 @@ def add(
         source,
         sql=sql,
         connection=connection,
-        key=checks.names(key, "key"),
-        time=time or "",
+        key=_NONE if key == "" else checks.names(key, "key"),
+        time=time,
         label=label,
-        drop=checks.names(drop, "drop"),
+        drop=_NONE if drop == "" else checks.names(drop, "drop"),
         append=append,
         message=message,
     )
@@ -116,7 +122,7 @@ def add_source(
     sql: str | None = None,
     connection: str | None = None,
     key: tuple[str, ...] = (),
-    time: str = "",
+    time: str | None = None,
     label: str | None = None,
     drop: tuple[str, ...] = (),
     append: bool = False,
@@ -128,8 +134,8 @@ def add_source(
     from holdfast.base.blobs import Blobs
     from holdfast.base.garbage import hold
     from holdfast.data.add import build_plain, spec_of
+    from holdfast.data.errors import TableError
     from holdfast.data.readers.open import open_source
-    from holdfast.data.records import TableSpec
 
     urn.check_name(name, "dataset")
     client = session.client()
@@ -139,18 +145,25 @@ def add_source(
     with hold(blobs.root, alone=False, within_s=_WAIT_FOR_GARBAGE_S, refused=_COLLECTING):
         for attempt in range(_APPEND_ATTEMPTS):
             latest = _newest(session, name)
-            spec = TableSpec(name, None, time, key=key, label=label, drop=drop)
+            spec, notes = _like_newest(
+                TableSpec(name, None, time or "", key=key, label=label, drop=drop), time, latest
+            )
             if append and latest is not None:
                 if key or time or label:
                     raise InvalidError(
                         f"{name} has its key, time and label already", hint="leave them away when you append"
                     )
                 _refuse_table_rows(latest)
-                spec = spec_of(latest, drop)
+                spec, notes = spec_of(latest, drop), ()
             base = latest if append else None
-            built = build_plain(
-                spec, reading, blobs, base=base, latest=_plain_or_none(latest), message=message, tell=tell
-            )
+            try:
+                built = build_plain(
+                    spec, reading, blobs, base=base, latest=_plain_or_none(latest), message=message, tell=tell
+                )
+            except TableError as error:
+                if not notes:
+                    raise
+                raise TableError(f"{error} ({notes[0]})") from error
             try:
                 added = client.call(DataService.add_dataset, AddDatasetRequest(name, built.draft))
             except RemoteError as error:
@@ -158,7 +171,7 @@ def add_source(
                 if error.error_code != "dataset_moved" or attempt == _APPEND_ATTEMPTS - 1:
                     raise
             else:
-                return Added(added.version, added.created, built.notes)
+                return Added(added.version, added.created, (*notes, *built.notes))
     raise AssertionError("unreachable")
 
 
@@ -362,6 +375,31 @@ def _refuse_table_rows(version: DatasetVersion) -> None:
             f"{version.urn} is a declared table, which grows by what serving logs and by its own source",
             hint="add the rows to its source, or under another name",
         )
+
+
+def _like_newest(
+    spec: TableSpec, time: str | None, latest: DatasetVersion | None
+) -> tuple[TableSpec, tuple[str, ...]]:
+    """What a version declares: what was given, else what the newest one declares, and a note that says so."""
+    from holdfast.data.add import spec_of
+
+    # A declared table's own versions are its declaration's, not those of whoever added data under its name.
+    before = (
+        None if _plain_or_none(latest) is None or latest is None else spec_of(latest, latest.columns_dropped)
+    )
+    given = {"key": spec.key or None, "time": time, "label": spec.label, "drop": spec.drop or None}
+    found: dict[str, Any] = {}
+    said = []
+    for role, value in given.items():
+        taken = getattr(before, role) if before is not None and value is None else None
+        found[role] = taken if taken else getattr(spec, role)
+        if taken:
+            said.append(f"{role} {taken if isinstance(taken, str) else ', '.join(taken)}")
+    found["label"] = found["label"] or None
+    found["key"] = () if found["key"] == _NONE else found["key"]
+    found["drop"] = () if found["drop"] == _NONE else found["drop"]
+    note = f"as in {spec.name}@{latest.version if latest else ''}: {'; '.join(said)} (an empty one says none: --key '')"
+    return msgspec.structs.replace(spec, **found), (note,) if said else ()
 
 
 def _plain_or_none(version: DatasetVersion | None) -> DatasetVersion | None:
