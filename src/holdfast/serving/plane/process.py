@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import encodings.idna  # noqa: F401  (see `_announce_when_ready`)
 import errno
 import http.client
 import ipaddress
@@ -158,6 +159,11 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _announce_when_ready(home: Home, host: str, port: int) -> None:
+    """Asks, in a thread, until a worker answers.
+
+    The thread runs while workers are forked. Whatever it needs is imported before, as above for the look-up of hosts: a
+    lock of the import system that it held at the fork would stay locked in the worker for ever.
+    """
     shown = f"[{host}]" if ":" in host else host
 
     def wait() -> None:
